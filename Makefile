@@ -1,0 +1,49 @@
+# Everything a developer does here. `make help` lists it; README.md tells the story.
+.DEFAULT_GOAL := help
+PYTHON := .venv/bin/python
+TYPED := app connectors smpp_daemon scheduler migrations deploy tests bench
+
+.PHONY: help setup run demo test lint typecheck fmt lock stop clean bench
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z%-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## make .venv from requirements.lock and see to RabbitMQ; fast when there is nothing to do
+	@sh deploy/local/bootstrap.sh
+
+run: setup ## start everything, send messages through it, serve until Ctrl-C (TURUMBA_API_PORT, TURUMBA_LOCAL_DIR)
+	@$(PYTHON) -m deploy.local.run
+
+demo: setup ## the same without staying; the last line is {"accepted":…,"delivered":…,"seconds":…}
+	@$(PYTHON) -m deploy.local.run --demo
+
+test: setup ## run every test, on real services: make test ARGS="-k smpp -x"
+	$(PYTHON) -m pytest $(ARGS)
+
+lint: setup ## check style and formatting
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+
+typecheck: setup ## check the types, strictly
+	$(PYTHON) -m mypy $(TYPED)
+
+fmt: setup ## format, and mend what can be mended
+	$(PYTHON) -m ruff check --fix .
+	$(PYTHON) -m ruff format .
+
+lock: setup ## write requirements.lock anew from pyproject.toml
+	.boot/bin/uv pip compile --universal --generate-hashes --no-emit-index-url --python-version 3.11 \
+		--extra dev pyproject.toml -o requirements.lock
+
+bench: setup ## list the benchmarks
+	@for file in bench/[a-z]*.py; do [ -e "$$file" ] && basename "$$file" .py | sed 's/^/  make bench-/'; done; true
+
+bench-%: setup ## run one benchmark
+	$(PYTHON) -m bench.$*
+
+stop: ## stop what runs in the background or in another terminal
+	@if [ -x $(PYTHON) ]; then $(PYTHON) -m deploy.local.services down; fi
+
+clean: ## stop everything and delete the local data, .venv and caches
+	@if [ -x $(PYTHON) ]; then $(PYTHON) -m deploy.local.services clean; fi
+	rm -rf .venv .boot .local .mypy_cache .ruff_cache .pytest_cache .hypothesis dist

@@ -1,0 +1,42 @@
+"""Who is asking: every route answers only to a known caller, unless it says `opt={"public": True}`."""
+
+from litestar.enums import ScopeType
+from litestar.middleware import ASGIMiddleware
+from litestar.types import ASGIApp, Receive, Scope, Send
+
+from app.api.deps import Container
+from app.lib.errors import Unauthenticated
+from app.lib.logging import bind_context
+
+
+class BearerAuthentication(ASGIMiddleware):
+    """Puts the `Caller` of the bearer token and of `X-Account-Id` into `request.user`."""
+
+    scopes = (ScopeType.HTTP, ScopeType.WEBSOCKET)
+    exclude_opt_key = "public"
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
+        """Raises `Unauthenticated` and what `IdentityAccess.authenticate` raises; preflights carry no token."""
+        if scope.get("method") == "OPTIONS":
+            await next_app(scope, receive, send)
+            return
+        container: Container = scope["litestar_app"].state.container
+        caller = await container.identity.authenticate(_bearer(scope), _header(scope, b"x-account-id"))
+        bind_context(account_id=str(caller.account_id), user_id=str(caller.user_id))
+        scope["user"] = caller
+        scope["auth"] = None
+        await next_app(scope, receive, send)
+
+
+def _header(scope: Scope, name: bytes) -> str | None:
+    values = [value for key, value in scope["headers"] if key == name]
+    # Two that differ would mean one thing to us and another to a proxy.
+    return ",".join(value.decode("latin-1").strip() for value in values) if values else None
+
+
+def _bearer(scope: Scope) -> str:
+    scheme, _, token = (_header(scope, b"authorization") or "").partition(" ")
+    token = token.strip()
+    if scheme.lower() != "bearer" or not token:
+        raise Unauthenticated("Send an access token: `Authorization: Bearer …`.")
+    return token

@@ -1,0 +1,66 @@
+"""What handlers are given: the container of long-lived objects, the unit of work, the caller."""
+
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+
+from litestar.datastructures import State
+from litestar.di import NamedDependency, Provide
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.api.requests import ApiRequest
+from app.domain.channels.directory import ChannelDirectory
+from app.domain.identity.access import IdentityAccess
+from app.domain.identity.schemas import Caller
+from app.domain.messages.intake import MessageIntake
+from app.lib.clock import Clock
+from app.lib.crypto import Envelope
+from app.lib.db import Database
+from app.lib.ids import NewId
+from app.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """The objects of one API process, built once by `app.main.create_app` and closed when it ends."""
+
+    settings: Settings
+    database: Database
+    envelope: Envelope
+    clock: Clock
+    new_id: NewId
+    identity: IdentityAccess
+    channels: ChannelDirectory
+    intake: MessageIntake
+
+
+def provide_container(state: State) -> Container:
+    """The container of this process."""
+    container: Container = state.container
+    return container
+
+
+def provide_identity(state: State) -> IdentityAccess:
+    """The long-lived part of identity: keys, token verifier, context cache."""
+    return provide_container(state).identity
+
+
+async def provide_session(state: State) -> AsyncGenerator[AsyncSession, None]:
+    """The unit of work of one request: it commits after the handler and before the answer."""
+    async with provide_container(state).database.unit_of_work() as session:
+        yield session
+
+
+def provide_caller(request: ApiRequest) -> Caller:
+    """Who is asking, and in which account."""
+    caller: Caller = request.user
+    return caller
+
+
+DEPENDENCIES = {
+    "container": Provide(provide_container, sync_to_thread=False),
+    "identity": Provide(provide_identity, sync_to_thread=False),
+    "session": Provide(provide_session),
+    "caller": Provide(provide_caller, sync_to_thread=False),
+}
+
+__all__ = ["DEPENDENCIES", "Container", "NamedDependency"]

@@ -1,0 +1,69 @@
+"""Is this process alive, can it work, and how is it doing."""
+
+import asyncio
+from typing import Literal
+from urllib.parse import urlsplit
+
+import msgspec
+from litestar import Controller, MediaType, Response, get
+from litestar.di import NamedDependency
+
+from app.api.deps import Container
+from app.lib import metrics
+from app.lib.errors import Unavailable
+
+State = Literal["up", "down"]
+
+
+class Health(msgspec.Struct):
+    """`status` is down only when messages cannot be accepted; RabbitMQ being down only delays them."""
+
+    status: State
+    dependencies: dict[str, State]
+
+
+class HealthController(Controller):
+    """Probes and metrics, open to whoever reaches this port."""
+
+    path = "/"
+    tags = ["health"]
+    opt = {"public": True}
+
+    @get("/health/live", operation_id="GetLiveness", summary="The process answers")
+    async def live(self) -> Health:
+        """Nothing but this process is asked."""
+        return Health("up", {})
+
+    @get("/health/ready", operation_id="GetReadiness", summary="Each dependency and its state")
+    async def ready(self, container: NamedDependency[Container]) -> Response[Health]:
+        """503 while the database is down; a broker that is down is named, but messages are accepted and sent later."""
+        database, broker = await asyncio.gather(_database(container), _broker(container))
+        health = Health(database, {"database": database, "broker": broker})
+        return Response(health, status_code=200 if database == "up" else 503)
+
+    @get("/metrics", media_type=MediaType.TEXT, include_in_schema=False)
+    async def metrics(self) -> Response[bytes]:
+        """Prometheus exposition of all workers of this API."""
+        return Response(metrics.render(), media_type=metrics.CONTENT_TYPE)
+
+
+async def _database(container: Container) -> State:
+    try:
+        async with asyncio.timeout(3):
+            await container.database.ping()
+    except (Unavailable, TimeoutError):
+        return "down"
+    return "up"
+
+
+async def _broker(container: Container) -> State:
+    url = urlsplit(container.settings.broker.url)
+    default_port = 5671 if url.scheme == "amqps" else 5672
+    try:
+        async with asyncio.timeout(2):
+            _, writer = await asyncio.open_connection(url.hostname, url.port or default_port)
+            writer.close()
+            await writer.wait_closed()
+    except (OSError, TimeoutError):
+        return "down"
+    return "up"

@@ -1,0 +1,82 @@
+"""Sending and reading messages."""
+
+from uuid import UUID
+
+from litestar import Controller, Response, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, JSONBody
+
+from app.api.deps import Container
+from app.api.guards import requires
+from app.api.requests import ApiRequest, list_query
+from app.domain.identity.schemas import Caller
+from app.domain.messages.repository import LISTING
+from app.domain.messages.schemas import BatchResult, MessageBatch, MessageCreate, MessageDetail, MessageOut
+from app.domain.messages.service import MessageService
+from app.lib.pagination import Page
+
+
+def _service(container: Container, caller: Caller) -> MessageService:
+    return MessageService(caller.account_id, container.channels, container.clock, container.new_id)
+
+
+class MessageController(Controller):
+    """`/v1/messages`."""
+
+    path = "/v1/messages"
+    tags = ["messages"]
+
+    @post("/", guards=[requires("messages:send")], operation_id="SendMessage", summary="Send one message")
+    async def send(
+        self,
+        data: JSONBody[MessageCreate],
+        container: NamedDependency[Container],
+        caller: NamedDependency[Caller],
+    ) -> Response[MessageOut]:
+        """Answered after the message and its outbox row are committed: what is accepted is never lost."""
+        message = await _service(container, caller).send(data, container.intake)
+        return Response(message, status_code=201, headers={"Location": f"/v1/messages/{message.id}"})
+
+    @post(
+        "/batch",
+        status_code=200,
+        guards=[requires("messages:send")],
+        operation_id="SendMessageBatch",
+        summary="Send up to 1,000 messages",
+    )
+    async def send_batch(
+        self,
+        data: JSONBody[MessageBatch],
+        container: NamedDependency[Container],
+        caller: NamedDependency[Caller],
+    ) -> BatchResult:
+        """Each message is judged by itself; the accepted ones are committed together."""
+        return await _service(container, caller).send_batch(data, container.intake, container.settings.public_url)
+
+    @get("/", guards=[requires("messages:read")], operation_id="ListMessages", summary="List messages")
+    async def index(
+        self, request: ApiRequest, container: NamedDependency[Container], caller: NamedDependency[Caller]
+    ) -> Page[MessageOut]:
+        """Newest first.
+
+        Filters: id, channel_id, contact_id, status, direction, lane, to, from, created_at, updated_at.
+        """
+        query = list_query(request, LISTING)
+        async with container.database.reading() as session:
+            return await _service(container, caller).page(session, query)
+
+    @get(
+        "/{message_id:uuid}",
+        guards=[requires("messages:read")],
+        operation_id="GetMessage",
+        summary="One message with its events, parts and attempts",
+    )
+    async def show(
+        self,
+        message_id: FromPath[UUID],
+        container: NamedDependency[Container],
+        caller: NamedDependency[Caller],
+    ) -> MessageDetail:
+        """The whole history of one message."""
+        async with container.database.reading() as session:
+            return await _service(container, caller).detail(session, message_id)

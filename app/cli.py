@@ -1,0 +1,120 @@
+"""`turumba`: the API, the relay, the worker, and what an installation needs once in a while."""
+
+import asyncio
+import os
+import sys
+import tempfile
+
+import click
+from granian import Granian
+from granian.constants import HTTPModes, Interfaces, Loops
+
+from app.domain.outbox.relay import Relay
+from app.lib.broker import Publisher
+from app.lib.db import Database
+from app.lib.environment import BadEnvironment, variable_names
+from app.lib.errors import Unavailable
+from app.lib.logging import configure_logging, get_logger
+from app.lib.metrics import serve
+from app.lib.migrate import migrate as apply_migrations
+from app.lib.service import Stop, run_process
+from app.settings import PREFIX, Settings, read_settings
+from app.workers.main import run_worker
+
+log = get_logger(__name__)
+
+
+def _settings(process: str) -> Settings:
+    try:
+        settings = read_settings()
+    except BadEnvironment as error:
+        sys.exit(str(error))
+    configure_logging(settings.log.level, settings.log.format, process)
+    return settings
+
+
+@click.group()
+@click.version_option(package_name="turumba")
+def main() -> None:
+    """Turumba: message automation for organizations.
+
+    Every setting is an environment variable, see `turumba settings`.
+    """
+
+
+@main.command()
+def api() -> None:
+    """Serve the HTTP API until SIGTERM."""
+    settings = _settings("api")
+    # Every worker process writes its counters here, and whichever is scraped adds them up.
+    with tempfile.TemporaryDirectory(prefix="turumba-metrics-") as directory:
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = directory
+        Granian(
+            "app.main:create_app",
+            factory=True,
+            interface=Interfaces.ASGI,
+            address=settings.api.host,
+            port=settings.api.port,
+            workers=settings.api.workers,
+            loop=Loops.uvloop,
+            http=HTTPModes.http1,
+            log_enabled=False,
+            respawn_failed_workers=True,
+            workers_kill_timeout=20,
+        ).serve()
+
+
+@main.command()
+def relay() -> None:
+    """Publish the outbox to RabbitMQ until SIGTERM."""
+    settings = _settings("relay")
+    serve(settings.metrics.host, settings.metrics.port)
+
+    async def body(stop: Stop) -> None:
+        database = Database(settings.database.url, process="relay", pool_size=2)
+        publisher = Publisher(
+            settings.broker.url,
+            name="turumba-relay",
+            confirm_timeout=settings.broker.confirm_timeout_seconds,
+        )
+        log.info("relay started")
+        try:
+            await Relay(database, publisher).run(stop)
+        finally:
+            await database.close()
+            log.info("relay stopped")
+
+    run_process(body)
+
+
+@main.command()
+def worker() -> None:
+    """Apply results and send through HTTP connectors until SIGTERM."""
+    settings = _settings("worker")
+    serve(settings.metrics.host, settings.metrics.port)
+    run_process(lambda stop: run_worker(settings, stop))
+
+
+@main.command()
+def migrate() -> None:
+    """Bring the database to this release's schema. Safe while the previous release is serving."""
+    settings = _settings("migrate")
+
+    async def body() -> None:
+        database = Database(settings.database.url, process="migrate", pool_size=1, statement_timeout=3600)
+        try:
+            await apply_migrations(database)
+        finally:
+            await database.close()
+
+    try:
+        asyncio.run(body())
+    except (Unavailable, OSError) as error:
+        sys.exit(f"The database cannot be reached: {error}. Is TURUMBA_DATABASE_URL right, and the server up?")
+
+
+@main.command("settings")
+def show_settings() -> None:
+    """List every environment variable, its type, and whether it is required."""
+    for name, kind, required in variable_names(Settings, PREFIX):
+        click.echo(f"{name:44} {kind:24} {'required' if required else 'optional'}")

@@ -1,0 +1,245 @@
+"""What senders see of the channels: read often, so remembered for seconds and forgotten on every announced change."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import Select, func, select, text
+
+from app.domain.channels.credentials import unseal
+from app.domain.channels.events import CHANNEL_CHANGED
+from app.domain.channels.models import Channel
+from app.domain.channels.states import REPORTABLE, ChannelStatus
+from app.lib.crypto import CryptoError, Envelope
+from app.lib.db import Database, Scope
+from app.lib.listen import listen
+from app.lib.logging import get_logger
+from connectors import registry
+
+log = get_logger(__name__)
+
+CACHE_SECONDS = 3.0
+MAX_CACHED = 10_000
+
+
+class UnreadableChannelError(Exception):
+    """A stored channel does not fit its connector: a release was rolled back, or the row was edited by hand."""
+
+
+class ChannelRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A channel as senders use it.
+
+    `config` is an instance of the connector's config struct and `default_from` its field of that name.
+    `rate_per_second` counts segments for SMS and messages elsewhere, None is unlimited. `version` changes whenever the
+    owner changed anything. A deleted channel still has a record, so that what was queued for it can be told why it
+    fails.
+    """
+
+    id: UUID
+    account_id: UUID
+    type: str
+    name: str
+    config: msgspec.Struct
+    default_from: str | None
+    rate_per_second: float | None
+    burst: int | None
+    status: ChannelStatus
+    deleted: bool
+    version: datetime
+
+    @property
+    def paused(self) -> bool:
+        """Whether the owner wants nothing to be sent for now."""
+        return self.status is ChannelStatus.PAUSED
+
+
+def record_of(channel: Channel) -> ChannelRecord:
+    """A row → its record; raises `UnreadableChannelError`."""
+    connector = registry.get(channel.type)
+    if connector is None:
+        raise UnreadableChannelError(f"channel {channel.id} has the unknown type {channel.type!r}")
+    try:
+        config = msgspec.convert(channel.config, connector.config_type)
+    except msgspec.ValidationError as error:
+        raise UnreadableChannelError(f"channel {channel.id}: {error}") from error
+    rate = channel.rate or {}
+    return ChannelRecord(
+        id=channel.id,
+        account_id=channel.account_id,
+        type=channel.type,
+        name=channel.name,
+        config=config,
+        default_from=getattr(config, "default_from", None),
+        rate_per_second=float(rate["per_second"]) if rate else None,
+        burst=rate.get("burst"),
+        status=ChannelStatus(channel.status),
+        deleted=channel.deleted_at is not None,
+        version=channel.updated_at,
+    )
+
+
+ChangeCallback = Callable[[UUID | None], None]
+"""Called in the event loop with the id of a channel that changed, or None when any of them may have."""
+
+
+class ChannelDirectory:
+    """Reads channels for one process. Run `listen()` as a task; without it a change is seen after `cache_seconds`."""
+
+    def __init__(
+        self,
+        database: Database,
+        envelope: Envelope,
+        *,
+        cache_seconds: float = CACHE_SECONDS,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._database = database
+        self._envelope = envelope
+        self._cache_seconds = cache_seconds
+        self._monotonic = monotonic
+        self._cached: dict[UUID, tuple[float, ChannelRecord]] = {}
+        self._loading: dict[tuple[UUID, UUID], asyncio.Task[ChannelRecord | None]] = {}
+        self._subscribers: set[ChangeCallback] = set()
+
+    async def get(self, account_id: UUID, channel_id: UUID) -> ChannelRecord | None:
+        """A channel of the account, deleted ones too; None when there is none.
+
+        Remembered for `cache_seconds`, and read once however many ask at the same time. Raises `Unavailable` and
+        `UnreadableChannelError`.
+        """
+        cached = self._cached.get(channel_id)
+        if cached is not None and cached[0] > self._monotonic() and cached[1].account_id == account_id:
+            return cached[1]
+        key = (account_id, channel_id)
+        loading = self._loading.get(key)
+        if loading is None:
+            loading = asyncio.create_task(self._load(account_id, channel_id))
+            self._loading[key] = loading
+            loading.add_done_callback(lambda task: self._loaded(key, task))
+        # Whoever gives up must not take the others' answer away.
+        return await asyncio.shield(loading)
+
+    async def of_type(self, channel_type: str) -> list[ChannelRecord]:
+        """The living channels of one type, of every account: what a daemon has to serve. Fresh, not remembered.
+
+        One that cannot be read is logged and left out, because the others must go on. Raises `Unavailable`.
+        """
+        return await self._read(select(Channel).where(Channel.type == channel_type, Channel.deleted_at.is_(None)))
+
+    async def recently_deleted(self) -> list[ChannelRecord]:
+        """Channels deleted within a week: messages may still be queued for them, and must be told so."""
+        return await self._read(select(Channel).where(Channel.deleted_at > func.now() - timedelta(days=7)))
+
+    async def _read(self, statement: Select[tuple[Channel]]) -> list[ChannelRecord]:
+        async with self._database.reading() as session:
+            channels = (await session.execute(statement.order_by(Channel.id))).scalars().all()
+        records = []
+        for channel in channels:
+            try:
+                records.append(record_of(channel))
+            except UnreadableChannelError as error:
+                log.error("channel left out", channel_id=str(channel.id), reason=str(error))
+        return records
+
+    async def credentials(self, record: ChannelRecord) -> msgspec.Struct:
+        """The credentials of a channel, opened now; the caller drops them as soon as it can.
+
+        An instance of the connector's credentials struct. Raises `CryptoError`, also when the channel was deleted.
+        """
+        connector = registry.get(record.type)
+        statement = (
+            Scope(record.account_id).select(Channel).where(Channel.id == record.id, Channel.deleted_at.is_(None))
+        )
+        async with self._database.reading() as session:
+            channel = (await session.execute(statement)).scalar_one_or_none()
+        if connector is None or channel is None:
+            raise CryptoError("the channel has no credentials any more")
+        return unseal(self._envelope, channel.id, channel.credentials, connector.credentials_type)
+
+    async def report(self, channel_id: UUID, status: ChannelStatus, health: dict[str, Any]) -> bool:
+        """Store what the sender sees; returns whether anything changed.
+
+        `status` is connecting, active or error, and never replaces a pause; health is kept for paused channels too. A
+        deleted channel is left alone. `health` is JSON; `detail` in it is shown to people, `binds` is the list of
+        binds. Raises `Unavailable`.
+        """
+        if status not in REPORTABLE:
+            raise ValueError(f"a sender cannot make a channel {status}")
+        async with self._database.unit_of_work() as session:
+            result = await session.execute(
+                _REPORT,
+                {
+                    "id": channel_id,
+                    "status": status.value,
+                    "health": msgspec.json.encode(health).decode(),
+                    "reportable": [each.value for each in REPORTABLE],
+                },
+            )
+            return result.first() is not None
+
+    def subscribe(self, callback: ChangeCallback) -> Callable[[], None]:
+        """Have `callback` called on every change while `listen()` runs; returns what ends the subscription.
+
+        Announcements can be missed while the database is away, and None is sent after each reconnection: poll now and
+        then all the same.
+        """
+        self._subscribers.add(callback)
+        return lambda: self._subscribers.discard(callback)
+
+    def forget(self, channel_id: UUID | None) -> None:
+        """Drop one channel, or with None all of them, and tell the subscribers."""
+        if channel_id is None:
+            self._cached.clear()
+            self._loading.clear()
+        else:
+            self._cached.pop(channel_id, None)
+            # A load that began before the change may have read what was there before it.
+            for key in [key for key in self._loading if key[1] == channel_id]:
+                del self._loading[key]
+        for callback in tuple(self._subscribers):
+            callback(channel_id)
+
+    async def listen(self) -> None:
+        """Follow the announcements until cancelled, through every loss of the database."""
+        await listen(self._database, CHANNEL_CHANGED, self._notified)
+
+    def _notified(self, payload: str | None) -> None:
+        try:
+            self.forget(UUID(payload) if payload is not None else None)
+        except ValueError:
+            self.forget(None)
+
+    async def _load(self, account_id: UUID, channel_id: UUID) -> ChannelRecord | None:
+        statement = Scope(account_id).select(Channel).where(Channel.id == channel_id)
+        async with self._database.reading() as session:
+            channel = (await session.execute(statement)).scalar_one_or_none()
+        return None if channel is None else record_of(channel)
+
+    def _loaded(self, key: tuple[UUID, UUID], task: "asyncio.Task[ChannelRecord | None]") -> None:
+        current = self._loading.get(key) is task
+        if current:
+            del self._loading[key]
+        # Reading the exception also keeps asyncio quiet about a load that everybody gave up on.
+        if task.cancelled() or task.exception() is not None:
+            return
+        record = task.result()
+        if record is not None and current:
+            while len(self._cached) >= MAX_CACHED:
+                del self._cached[next(iter(self._cached))]
+            self._cached[record.id] = (self._monotonic() + self._cache_seconds, record)
+
+
+_REPORT = text(
+    """
+    UPDATE channels SET status = new.status, health = new.health
+    FROM (SELECT id, CASE WHEN status = ANY(CAST(:reportable AS text[])) THEN :status ELSE status END AS status,
+                 CAST(:health AS jsonb) AS health
+          FROM channels WHERE id = :id AND deleted_at IS NULL FOR UPDATE) AS new
+    WHERE channels.id = new.id AND (channels.status, channels.health) IS DISTINCT FROM (new.status, new.health)
+    RETURNING channels.id
+    """
+)

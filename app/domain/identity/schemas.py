@@ -1,0 +1,191 @@
+"""What clients send and receive about themselves and their accounts, and who a caller is."""
+
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from app.domain.identity.models import Account, Role, User
+
+Name = Annotated[str, Meta(min_length=1, max_length=200)]
+Email = Annotated[str, Meta(max_length=320, examples=["a@example.com"])]
+PasswordText = Annotated[str, Meta(max_length=1024, description="10 to 128 characters.")]
+RefreshTokenText = Annotated[str, Meta(max_length=256)]
+
+
+class Caller(msgspec.Struct, frozen=True):
+    """Who is asking, in which account, and what that allows: `permissions` are `resource:action`."""
+
+    user_id: UUID
+    account_id: UUID
+    role_name: str
+    permissions: frozenset[str]
+
+    def may(self, permission: str) -> bool:
+        """Whether the caller's role in the active account has the permission."""
+        return permission in self.permissions
+
+
+class Registration(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """A new user with a new account of their own."""
+
+    email: Email
+    password: PasswordText
+    full_name: Name
+    account_name: Name
+
+    def __repr__(self) -> str:
+        return f"<Registration {self.email!r}>"
+
+
+class Login(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """An attempt to log in."""
+
+    email: Email
+    password: PasswordText
+
+    def __repr__(self) -> str:
+        return f"<Login {self.email!r}>"
+
+
+class RefreshRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """The refresh token to rotate, or to end."""
+
+    refresh_token: RefreshTokenText
+
+    def __repr__(self) -> str:
+        return "<RefreshRequest>"
+
+
+class TokenPair(msgspec.Struct):
+    """`expires_in` is the life of the access token in seconds; the refresh token works once."""
+
+    access_token: str
+    refresh_token: str
+    token_type: str
+    expires_in: int
+
+    def __repr__(self) -> str:
+        return "<TokenPair>"
+
+
+class UserPatch(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """What users change about themselves."""
+
+    full_name: Name | UnsetType | None = UNSET
+
+
+class AccountCreate(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """A new account; with `parent_id` it is a sub-account of that one."""
+
+    name: Name
+    parent_id: UUID | None = None
+
+
+class AccountPatch(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """What members with `accounts:update` change about an account."""
+
+    name: Name | UnsetType | None = UNSET
+
+
+class UserOut(msgspec.Struct):
+    """A user as every route shows them."""
+
+    id: UUID
+    email: str
+    full_name: str
+    email_verified: bool
+    created_at: datetime
+    updated_at: datetime
+
+
+class AccountOut(msgspec.Struct):
+    """An account as every route shows it."""
+
+    id: UUID
+    name: str
+    parent_id: UUID | None
+    status: str
+    created_at: datetime
+    updated_at: datetime
+
+
+class Registered(msgspec.Struct):
+    """The answer to a registration."""
+
+    user: UserOut
+    account: AccountOut
+
+
+class AccountRef(msgspec.Struct):
+    """An account by its name."""
+
+    id: UUID
+    name: str
+
+
+class RoleRef(msgspec.Struct):
+    """A role by its name."""
+
+    id: UUID
+    name: str
+
+
+class BasicMembership(msgspec.Struct):
+    """An account of the user, and the user's role there."""
+
+    id: UUID
+    name: str
+    parent_id: UUID | None
+    status: str
+    role: RoleRef
+
+
+class MembershipOut(BasicMembership, kw_only=True):
+    """The same with what the role allows."""
+
+    permissions: dict[str, list[str]]
+
+
+class BasicContext(msgspec.Struct):
+    """Who is asking, with every account and the role there."""
+
+    user: UserOut
+    active_account: AccountRef
+    accounts: list[BasicMembership]
+
+
+class Context(msgspec.Struct):
+    """Everything a client needs to know about its user, in one call."""
+
+    user: UserOut
+    active_account: AccountRef
+    accounts: list[MembershipOut]
+
+
+def user_out(user: User) -> UserOut:
+    """The stored row as clients see it."""
+    return UserOut(
+        user.id, user.email, user.full_name, user.email_verified_at is not None, user.created_at, user.updated_at
+    )
+
+
+def account_out(account: Account) -> AccountOut:
+    """The stored row as clients see it."""
+    return AccountOut(
+        account.id, account.name, account.parent_id, account.status, account.created_at, account.updated_at
+    )
+
+
+def membership_out(account: Account, role: Role) -> MembershipOut:
+    """An account of a user, with the role and what it allows."""
+    return MembershipOut(
+        id=account.id,
+        name=account.name,
+        parent_id=account.parent_id,
+        status=account.status,
+        role=RoleRef(role.id, role.name),
+        permissions=role.permissions,
+    )

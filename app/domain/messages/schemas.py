@@ -1,0 +1,151 @@
+"""What clients send and receive about messages."""
+
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from app.domain.messages.events import Lane
+from app.domain.messages.models import Message
+
+MAX_TEXT = 4096
+MAX_BATCH_ITEMS = 1000
+MAX_SEGMENTS = 10
+MAX_METADATA_BYTES = 4096
+MAX_VALIDITY = 604_800
+
+Recipient = Annotated[str, Meta(description="The recipient in E.164.", examples=["+251911000100"], max_length=64)]
+
+
+class MessageCreate(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, rename={"sender": "from"}):
+    """A single message. `lane` defaults to `high` here and to `bulk` inside a batch."""
+
+    channel_id: UUID
+    to: Recipient
+    text: Annotated[str, Meta(min_length=1, max_length=MAX_TEXT, examples=["Hello"])]
+    sender: Annotated[str, Meta(min_length=1, max_length=21)] | None = None
+    lane: Lane | None = None
+    validity_seconds: Annotated[int, Meta(ge=1, le=MAX_VALIDITY)] | None = None
+    metadata: dict[str, Any] = {}
+
+
+class MessageBatch(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """Up to 1,000 messages; each is checked by itself, so that a wrong one does not stop the others."""
+
+    messages: Annotated[list[msgspec.Raw], Meta(min_length=1, max_length=MAX_BATCH_ITEMS)]
+
+
+class MessageFailure(msgspec.Struct):
+    """Why a message failed: `class` is recipient, message, opted_out, channel, throttled, transient or unknown."""
+
+    kind: str = msgspec.field(name="class")
+    code: str
+    detail: str
+    provider_code: str | None
+    advice: str | None
+
+
+class MessageOut(msgspec.Struct, rename={"sender": "from"}):
+    """A message as every route shows it."""
+
+    id: UUID
+    account_id: UUID
+    channel_id: UUID
+    contact_id: UUID | None
+    direction: str
+    to: str
+    sender: str | None
+    text: str
+    status: str
+    lane: str
+    encoding: str
+    segments: int
+    validity_seconds: int | None
+    error: MessageFailure | None
+    metadata: dict[str, Any]
+    created_at: datetime
+    updated_at: datetime
+    sent_at: datetime | None
+    delivered_at: datetime | None
+
+
+class EventOut(msgspec.Struct):
+    """One change of status, or something learnt without one (an intermediate receipt)."""
+
+    at: datetime
+    status: str
+    code: str | None
+    detail: str | None
+    provider_code: str | None
+
+
+class PartOut(msgspec.Struct):
+    """One segment as the provider knows it."""
+
+    number: int
+    provider_message_id: str
+    status: str
+
+
+class AttemptOut(msgspec.Struct):
+    """One hand-over to a provider. `outcome` is null while it is under way."""
+
+    number: int
+    started_at: datetime
+    ended_at: datetime | None
+    outcome: str | None
+    code: str | None
+    detail: str | None
+    provider_code: str | None
+
+
+class MessageDetail(MessageOut, kw_only=True):
+    """A single message with its history."""
+
+    events: list[EventOut]
+    parts: list[PartOut]
+    attempts: list[AttemptOut]
+
+
+class BatchItem(msgspec.Struct, omit_defaults=True):
+    """The answer to one message of a batch: its `message` with 201, or its `problem` with that problem's status."""
+
+    index: int
+    status: int
+    message: MessageOut | UnsetType = UNSET
+    problem: Any | UnsetType = UNSET
+
+
+class BatchResult(msgspec.Struct):
+    """One item for each message sent, in the same order."""
+
+    items: list[BatchItem]
+    accepted: int
+    rejected: int
+
+
+def message_out(row: Message) -> MessageOut:
+    """The stored row as clients see it."""
+    return MessageOut(
+        id=row.id,
+        account_id=row.account_id,
+        channel_id=row.channel_id,
+        contact_id=row.contact_id,
+        direction=row.direction,
+        to=row.recipient,
+        sender=row.sender,
+        text=row.body,
+        status=row.status,
+        lane=row.lane,
+        encoding=row.encoding,
+        segments=row.segments,
+        validity_seconds=row.validity_seconds,
+        error=msgspec.convert(row.error, MessageFailure) if row.error else None,
+        metadata=row.message_metadata,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+        sent_at=row.sent_at,
+        delivered_at=row.delivered_at,
+    )

@@ -1,0 +1,167 @@
+"""RabbitMQ: the names and arguments of every queue, and the publisher that only believes confirms."""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import Any
+from uuid import UUID
+
+import aio_pika
+import msgspec
+from aio_pika.abc import AbstractChannel, AbstractConnection
+from aio_pika.exceptions import AMQPError, DeliveryError, PublishError
+from aiormq.exceptions import ChannelInvalidStateError
+
+from app.lib.errors import Unavailable
+
+RESULTS_QUEUE = "turumba.results"
+"""Submit results, receipts and inbound messages of every sender."""
+
+DEAD_QUEUE = "turumba.dead"
+"""Where deliveries go that no consumer could read."""
+
+DISPATCH_PREFIX = "turumba.dispatch."
+
+
+def dispatch_queue(channel_id: UUID, lane: str) -> str:
+    """The queue of one channel and lane."""
+    return f"{DISPATCH_PREFIX}{channel_id.hex}.{lane}"
+
+
+class QueueSpec(msgspec.Struct, frozen=True):
+    """A durable queue as it is declared: every declarer must use the same arguments, so they are made here only."""
+
+    name: str
+    arguments: dict[str, Any]
+
+
+class Topology:
+    """The declarations. `queue_max_bytes` bounds each dispatch queue; what does not fit stays in the outbox.
+
+    A queue is declared by its consumer, one at a time: RabbitMQ 3.10 closes the connection with an internal error when
+    two connections create the same quorum queue at the same moment.
+    """
+
+    def __init__(self, queue_max_bytes: int) -> None:
+        self._queue_max_bytes = queue_max_bytes
+
+    def spec(self, name: str) -> QueueSpec:
+        """The declaration of any of our queues, by its name."""
+        if name == DEAD_QUEUE:
+            return QueueSpec(name, {"x-queue-type": "quorum"})
+        dead_letter = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": DEAD_QUEUE}
+        if name == RESULTS_QUEUE:
+            return QueueSpec(name, {"x-queue-type": "quorum", **dead_letter})
+        if name.startswith(DISPATCH_PREFIX):
+            return QueueSpec(
+                name,
+                {
+                    "x-queue-type": "quorum",
+                    # Order, rate and window of a channel live in one consumer; the broker moves them when it dies.
+                    "x-single-active-consumer": True,
+                    "x-max-length-bytes": self._queue_max_bytes,
+                    "x-overflow": "reject-publish",
+                    **dead_letter,
+                },
+            )
+        raise ValueError(f"no such queue: {name}")
+
+    async def declare(self, channel: AbstractChannel, name: str) -> aio_pika.abc.AbstractQueue:
+        """Declare one queue (idempotent)."""
+        spec = self.spec(name)
+        return await channel.declare_queue(spec.name, durable=True, arguments=spec.arguments, timeout=10)
+
+    async def declare_fixed(self, channel: AbstractChannel) -> None:
+        """Declare the queues that exist whatever channels there are."""
+        for name in (DEAD_QUEUE, RESULTS_QUEUE):
+            await self.declare(channel, name)
+
+
+class Outgoing(msgspec.Struct, frozen=True):
+    """One body for one queue; `message_id` is the event id consumers are idempotent by."""
+
+    queue: str
+    body: bytes
+    message_id: str
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """A publish the broker did not take, and why: `full`, or `no_queue` while its consumer never ran."""
+
+    index: int
+    reason: str
+
+
+class Publisher:
+    """Publishes persistent, mandatory, confirmed messages. It declares no queue: whoever consumes one does.
+
+    Not a pool and not robust on purpose: after any failure of the connection the next call opens a new one, and the
+    caller decides how long to wait between calls.
+    """
+
+    def __init__(self, url: str, *, name: str, confirm_timeout: float = 10.0) -> None:
+        self._url = url
+        self._name = name
+        self._timeout = confirm_timeout
+        self._connection: AbstractConnection | None = None
+        self._channel: AbstractChannel | None = None
+        self._opening = asyncio.Lock()
+
+    async def publish(self, messages: Iterable[Outgoing]) -> list[Refused]:
+        """Publish all, wait for all confirms; returns those the broker refused one by one.
+
+        Raises `Unavailable` when the broker cannot be reached or does not confirm in time: each message may then be
+        stored or not, so the same call is made again later and consumers drop the repetition.
+        """
+        outgoing = list(messages)
+        try:
+            async with asyncio.timeout(self._timeout):
+                channel = await self._open()
+                outcomes = await asyncio.gather(
+                    *(self._publish_one(channel, message) for message in outgoing), return_exceptions=True
+                )
+        except (OSError, AMQPError, TimeoutError, ChannelInvalidStateError) as error:
+            await self.close()
+            raise Unavailable("RabbitMQ is not reachable; will try again.", retry_after=1.0) from error
+        refused: list[Refused] = []
+        for index, outcome in enumerate(outcomes):
+            if isinstance(outcome, DeliveryError):
+                refused.append(Refused(index, "no_queue" if isinstance(outcome, PublishError) else "full"))
+            elif isinstance(outcome, BaseException):
+                await self.close()
+                raise Unavailable("RabbitMQ did not confirm; will try again.", retry_after=1.0) from outcome
+        return refused
+
+    @staticmethod
+    async def _publish_one(channel: AbstractChannel, message: Outgoing) -> None:
+        body = aio_pika.Message(
+            message.body,
+            delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
+            message_id=message.message_id,
+            content_type="application/msgpack",
+        )
+        await channel.default_exchange.publish(body, routing_key=message.queue, mandatory=True)
+
+    async def _open(self) -> AbstractChannel:
+        async with self._opening:
+            if self._channel is not None and not self._channel.is_closed:
+                return self._channel
+            await self.close()
+            self._connection = await aio_pika.connect(
+                self._url, timeout=self._timeout, client_properties={"connection_name": self._name}
+            )
+            self._channel = await self._connection.channel(publisher_confirms=True, on_return_raises=True)
+            return self._channel
+
+    async def close(self) -> None:
+        """Close the connection, if any."""
+        connection, self._connection, self._channel = self._connection, None, None
+        if connection is not None:
+            await _quietly(connection.close)
+
+
+async def _quietly(close: Callable[[], Any]) -> None:
+    try:
+        async with asyncio.timeout(3):
+            await close()
+    except (OSError, AMQPError, TimeoutError, ChannelInvalidStateError):
+        return

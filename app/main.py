@@ -1,0 +1,114 @@
+"""`create_app()`: settings → objects → Litestar. Nothing else in the API builds a long-lived object."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from litestar import Litestar, Router
+from litestar.exceptions import HTTPException
+from litestar.openapi.config import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.openapi.spec import Components, SecurityScheme
+
+from app.api.auth import BearerAuthentication
+from app.api.deps import DEPENDENCIES, Container
+from app.api.docs import DocsController, docs_assets
+from app.api.middleware import RequestContext
+from app.api.problems import app_error_response, http_exception_response, unexpected_response
+from app.api.requests import ApiRequest
+from app.api.v1.accounts import AccountController
+from app.api.v1.auth import AuthController
+from app.api.v1.channels import ChannelController, ChannelTypeController
+from app.api.v1.context import ContextController, UserController
+from app.api.v1.health import HealthController
+from app.api.v1.messages import MessageController
+from app.api.v1.well_known import WellKnownController
+from app.domain.channels.directory import ChannelDirectory
+from app.domain.identity.access import IdentityAccess
+from app.domain.messages.intake import MessageIntake
+from app.domain.outbox.waker import OutboxWaker
+from app.lib.clock import utc_now
+from app.lib.crypto import Envelope, parse_keys
+from app.lib.db import Database
+from app.lib.errors import AppError
+from app.lib.ids import new_id
+from app.settings import Settings, read_settings
+
+CONTROLLERS = [
+    AuthController,
+    ContextController,
+    UserController,
+    AccountController,
+    ChannelTypeController,
+    ChannelController,
+    MessageController,
+    HealthController,
+    WellKnownController,
+    DocsController,
+]
+
+
+def create_app(settings: Settings | None = None) -> Litestar:
+    """The API of one process. Reads the environment when no settings are given."""
+    settings = settings or read_settings()
+
+    @asynccontextmanager
+    async def lifespan(app: Litestar) -> AsyncIterator[None]:
+        database = Database(
+            settings.database.url,
+            process="api",
+            pool_size=settings.database.pool_size,
+            connect_timeout=settings.database.connect_timeout_seconds,
+            statement_timeout=settings.database.statement_timeout_seconds,
+        )
+        envelope = Envelope(parse_keys(settings.encryption_keys))
+        waker = OutboxWaker(database)
+        channels = ChannelDirectory(database, envelope)
+        identity = IdentityAccess(
+            database, envelope, settings.identity, issuer=settings.public_url, clock=utc_now, new_id=new_id
+        )
+        intake = MessageIntake(database, new_id, waker.wake)
+        listener = asyncio.create_task(channels.listen(), name="channel-changes")
+        app.state.container = Container(settings, database, envelope, utc_now, new_id, identity, channels, intake)
+        waker.start()
+        intake.start()
+        await identity.start()
+        try:
+            yield
+        finally:
+            await intake.stop()
+            await waker.stop()
+            listener.cancel()
+            await asyncio.gather(listener, return_exceptions=True)
+            await database.close()
+
+    return Litestar(
+        route_handlers=[*CONTROLLERS, docs_assets()],
+        lifespan=[lifespan],
+        request_class=ApiRequest,
+        dependencies=DEPENDENCIES,
+        middleware=[RequestContext(), BearerAuthentication()],
+        exception_handlers={
+            AppError: app_error_response,  # type: ignore[dict-item]
+            HTTPException: http_exception_response,  # type: ignore[dict-item]
+            Exception: unexpected_response,  # type: ignore[dict-item]
+        },
+        openapi_config=OpenAPIConfig(
+            title="Turumba",
+            version="1",
+            description="Multi-tenant message automation. Errors are RFC 9457 problem documents with a stable `code`.",
+            # Litestar claims every path below its own; ours is a plain route (app.api.docs).
+            openapi_router=Router("/v1/openapi", route_handlers=[], opt={"public": True}),
+            render_plugins=[JsonRenderPlugin(path="/document.json")],
+            security=[{"bearer": []}],
+            components=Components(
+                security_schemes={
+                    "bearer": SecurityScheme(
+                        type="http", scheme="bearer", bearer_format="JWT", description="An access token from login."
+                    )
+                }
+            ),
+        ),
+        request_max_body_size=settings.api.body_limit_kibibytes * 1024,
+        logging_config=None,
+    )

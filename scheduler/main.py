@@ -1,0 +1,85 @@
+"""`turumba-scheduler`: ticks; the leader's ticks do the work."""
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+
+import click
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+
+from app.lib.db import Database
+from app.lib.environment import BadEnvironment
+from app.lib.errors import Unavailable
+from app.lib.logging import configure_logging, get_logger
+from app.lib.metrics import serve
+from app.lib.service import Stop, run_process
+from app.settings import Settings, read_settings
+from scheduler.jobs.retries import enqueue_retries
+from scheduler.jobs.upkeep import declare_orphans, make_partitions, prune
+from scheduler.leader import Leader
+
+log = get_logger(__name__)
+
+Job = Callable[[Database], Awaitable[None]]
+
+JOBS: tuple[tuple[Job, float], ...] = (
+    (enqueue_retries, 0.5),
+    (declare_orphans, 30.0),
+    (make_partitions, 3600.0),
+    (prune, 3600.0),
+)
+"""Each job and the seconds between its ticks."""
+
+
+async def run_scheduler(settings: Settings, stop: Stop) -> None:
+    """Run until `stop`."""
+    database = Database(settings.database.url, process="scheduler", pool_size=4)
+    leader = Leader(database)
+    # APScheduler only ticks here: what is due, and to whom, is decided by rows and locks in PostgreSQL.
+    ticker = AsyncIOScheduler(timezone=UTC)
+    lock = asyncio.Lock()
+
+    async def tick(job: Job) -> None:
+        async with lock:
+            if not await leader.ensure():
+                return
+        try:
+            await job(database)
+        except Unavailable as error:
+            log.warning("job postponed", job=job.__name__, reason=error.detail)
+        except Exception:
+            log.exception("job failed", job=job.__name__)
+
+    for job, seconds in JOBS:
+        ticker.add_job(
+            tick,
+            "interval",
+            seconds=seconds,
+            args=[job],
+            max_instances=1,
+            coalesce=True,
+            misfire_grace_time=None,
+            next_run_time=datetime.now(UTC),
+        )
+    ticker.start()
+    log.info("scheduler started")
+    try:
+        await stop.wait()
+    finally:
+        ticker.shutdown(wait=False)
+        await leader.resign()
+        await database.close()
+        log.info("scheduler stopped")
+
+
+@click.command()
+def main() -> None:
+    """Run the scheduler: retries, partitions and retention. Several may run; one of them leads."""
+    try:
+        settings = read_settings()
+    except BadEnvironment as error:
+        sys.exit(str(error))
+    configure_logging(settings.log.level, settings.log.format, "scheduler")
+    serve(settings.metrics.host, settings.metrics.port)
+    run_process(lambda stop: run_scheduler(settings, stop))

@@ -1,0 +1,237 @@
+"""One TCP (or TLS) connection around one `EsmeSession`: octets, time and the socket's limits, nothing of messages."""
+
+import asyncio
+import socket
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from smpp_daemon.protocol.errors import LocalProtocolError
+from smpp_daemon.protocol.events import BindFailed, Event, PeerUnbound, SessionFailed, Unanswered, Unbound
+from smpp_daemon.protocol.session import EsmeConfig, EsmeSession
+from smpp_daemon.protocol.states import BOUND, State
+
+DRAIN_SECONDS = 30.0
+"""How long the peer may refuse to read before the connection is given up."""
+
+CLOSE_SECONDS = 2.0
+"""How long the last octets may take."""
+
+USER_TIMEOUT_MILLISECONDS = 30_000
+"""TCP_USER_TIMEOUT: unacknowledged octets end the connection after this, where TCP itself would try for 15 minutes."""
+
+KEEPALIVE_SECONDS = 30
+HIGH_WATER = 256 * 1024
+"""Octets in our own write buffer above which no request is submitted."""
+
+_SENDING = frozenset({State.BOUND_TX, State.BOUND_TRX})
+_GOING = BOUND | {State.BINDING}
+_ENDING = frozenset({SessionFailed, PeerUnbound, Unbound, BindFailed})
+
+
+class Owner(Protocol):
+    """Who is told, in the event loop and without awaiting."""
+
+    def received(self, connection: "Connection", events: list[Event]) -> None:
+        """Events of the session, in order."""
+
+    def writable(self, connection: "Connection") -> None:
+        """The write buffer has emptied; requests may go again."""
+
+    def lost(self, connection: "Connection", unanswered: list[Unanswered], reason: str) -> None:
+        """The connection is over; called once."""
+
+
+class Connection(asyncio.Protocol):
+    """Binds as soon as it is connected. Everything written in one step of the loop leaves in one piece."""
+
+    def __init__(self, config: EsmeConfig, owner: Owner, loop: asyncio.AbstractEventLoop) -> None:
+        self.session = EsmeSession(config, loop.time())
+        self.reason = ""
+        self._owner = owner
+        self._loop = loop
+        self._transport: asyncio.Transport | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._drain_timer: asyncio.TimerHandle | None = None
+        self._armed_at = 0.0
+        self._paused = False
+        self._closing = False
+        self._over = False
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a socket that was not lost yet."""
+        return self._transport is not None and not self._over
+
+    @property
+    def bound(self) -> bool:
+        """Whether messages can pass in some direction."""
+        return not self._closing and self.session.state in BOUND
+
+    @property
+    def can_send(self) -> bool:
+        """Whether it is bound for sending."""
+        return not self._closing and self.session.state in _SENDING
+
+    @property
+    def room(self) -> int:
+        """Requests it takes now: the free window, or 0 while it cannot send or the peer does not read."""
+        return 0 if self._paused or not self.can_send else self.session.room
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that wait for their answer."""
+        return len(self.session.link.window)
+
+    def submit(self, bodies: Sequence[bytes], tokens: Sequence[object]) -> int:
+        """Writes as many submit_sm as the window takes and returns how many; see `EsmeSession.submit_many`."""
+        now = self._loop.time()
+        count = self.session.submit_many(bodies, tokens, now)
+        self.flush()
+        return count
+
+    def answer_deliver(self, sequence: int, status: int = 0) -> bool:
+        """Answers a deliver_sm or data_sm; `flush` writes it. False when the connection is over."""
+        if self._over:
+            return False
+        try:
+            return self.session.answer_deliver(sequence, status)
+        except LocalProtocolError:
+            return False
+
+    def set_window(self, window: int) -> None:
+        """Takes another window at once."""
+        self.session.link.window.limit = window
+
+    def unbind(self) -> None:
+        """Asks to end the session; the answer closes the connection."""
+        if not self.bound:
+            self.close("closed before the bind was complete")
+            return
+        self.reason = self.reason or "unbound"
+        self.session.unbind(self._loop.time())
+        self.flush()
+
+    def close(self, reason: str) -> None:
+        """Writes what is left to write and closes; aborts when that takes too long."""
+        if self._closing:
+            return
+        self._closing = True
+        self.reason = self.reason or reason
+        self.flush()
+        if self._transport is not None:
+            self._transport.close()
+            self._arm_drain(CLOSE_SECONDS)
+
+    def abort(self, reason: str) -> None:
+        """Closes without writing anything more."""
+        self._closing = True
+        self.reason = self.reason or reason
+        if self._transport is not None:
+            self._transport.abort()
+
+    def flush(self) -> None:
+        """Writes everything the session has for the peer, and sets the timer for what is due next."""
+        if self._transport is None or self._over:
+            return
+        data = self.session.take_output()
+        if data:
+            self._transport.write(data)
+        due = self.session.next_deadline()
+        if due is not None and (self._timer is None or due < self._armed_at):
+            self._arm(due)
+
+    # -- called by the event loop ---------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Binds."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        transport.set_write_buffer_limits(high=HIGH_WATER)
+        _tune(transport.get_extra_info("socket"))
+        self.session.bind(self._loop.time())
+        self.flush()
+
+    def data_received(self, data: bytes) -> None:
+        """The hot path: octets → events → whatever they lead to → octets."""
+        self._handle(self.session.receive(data, self._loop.time()))
+        self.flush()
+
+    def pause_writing(self) -> None:
+        """The peer does not read: nothing more is submitted, and not for ever."""
+        self._paused = True
+        self._arm_drain(DRAIN_SECONDS)
+
+    def resume_writing(self) -> None:
+        """The peer reads again."""
+        self._paused = False
+        if self._drain_timer is not None and not self._closing:
+            self._drain_timer.cancel()
+            self._drain_timer = None
+        self._owner.writable(self)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """The end, whoever wanted it: what was never answered goes back to the owner."""
+        self._over = self._closing = True
+        for timer in (self._timer, self._drain_timer):
+            if timer is not None:
+                timer.cancel()
+        self._timer = self._drain_timer = None
+        reason = self.reason or (f"connection lost: {error}" if error else "the operator closed the connection")
+        self._owner.lost(self, self.session.close(reason), reason)
+
+    # -- inside ---------------------------------------------------------------------------------------------------
+
+    def _handle(self, events: list[Event]) -> None:
+        if not events:
+            return
+        self._owner.received(self, events)
+        if self.session.state not in _GOING:
+            for event in events:
+                if type(event) in _ENDING:
+                    self.close(_end_in_words(event))
+                    break
+
+    def _arm(self, due: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._armed_at = due
+        # The clock of the loop has milliseconds: a tick that comes one too early would only come again.
+        self._timer = self._loop.call_at(due + 0.001, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        self._handle(self.session.tick(self._loop.time()))
+        self.flush()
+
+    def _arm_drain(self, seconds: float) -> None:
+        if self._drain_timer is not None:
+            self._drain_timer.cancel()
+        self._drain_timer = self._loop.call_later(seconds, self.abort, "the operator does not read what we send")
+
+
+def _end_in_words(event: Event) -> str:
+    match event:
+        case SessionFailed(_, detail):
+            return detail
+        case PeerUnbound():
+            return "the operator sent unbind"
+        case BindFailed():
+            return "the bind was refused"
+        case _:
+            return "unbound"
+
+
+def _tune(sock: Any) -> None:
+    if sock is None or sock.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in (
+        ("TCP_KEEPIDLE", KEEPALIVE_SECONDS),
+        ("TCP_KEEPINTVL", 10),
+        ("TCP_KEEPCNT", 3),
+        ("TCP_USER_TIMEOUT", USER_TIMEOUT_MILLISECONDS),
+    ):
+        option = getattr(socket, name, None)
+        if option is not None:
+            sock.setsockopt(socket.IPPROTO_TCP, option, value)
