@@ -9,8 +9,11 @@ import click
 from granian import Granian
 from granian.constants import HTTPModes, Interfaces, Loops
 
+from app.domain.channels.rewrap import rewrap_channels
+from app.domain.identity.rewrap import rewrap_signing_keys
 from app.domain.outbox.relay import Relay
 from app.lib.broker import Publisher
+from app.lib.crypto import CryptoError, Envelope, parse_keys
 from app.lib.db import Database
 from app.lib.environment import BadEnvironment, variable_names
 from app.lib.errors import Unavailable
@@ -111,6 +114,31 @@ def migrate() -> None:
         asyncio.run(body())
     except (Unavailable, OSError) as error:
         sys.exit(f"The database cannot be reached: {error}. Is TURUMBA_DATABASE_URL right, and the server up?")
+
+
+@main.group()
+def keys() -> None:
+    """Keys of this installation."""
+
+
+@keys.command()
+def rewrap() -> None:
+    """Put all stored secrets under the first key of TURUMBA_ENCRYPTION_KEYS. The processes may keep running."""
+    settings = _settings("keys")
+
+    async def body() -> int:
+        database = Database(settings.database.url, process="keys", pool_size=1)
+        try:
+            envelope = Envelope(parse_keys(settings.encryption_keys))
+            return await rewrap_signing_keys(database, envelope) + await rewrap_channels(database, envelope)
+        finally:
+            await database.close()
+
+    try:
+        changed = asyncio.run(body())
+    except (Unavailable, CryptoError, ValueError) as error:
+        sys.exit(f"Not finished: {error}. What was done stays done; run it again when that is mended.")
+    click.echo(f"{changed} secrets are under the active key now.")
 
 
 @main.command("settings")

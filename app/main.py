@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from litestar import Litestar, Router
 from litestar.exceptions import HTTPException
@@ -30,7 +30,7 @@ from app.domain.outbox.waker import OutboxWaker
 from app.lib.clock import utc_now
 from app.lib.crypto import Envelope, parse_keys
 from app.lib.db import Database
-from app.lib.errors import AppError
+from app.lib.errors import AppError, Unavailable
 from app.lib.ids import new_id
 from app.settings import Settings, read_settings
 
@@ -72,7 +72,9 @@ def create_app(settings: Settings | None = None) -> Litestar:
         app.state.container = Container(settings, database, envelope, utc_now, new_id, identity, channels, intake)
         waker.start()
         intake.start()
-        await identity.start()
+        with suppress(Unavailable):
+            # Without a database at the start the keys are loaded when they are first needed; until then it is 503.
+            await identity.start()
         try:
             yield
         finally:

@@ -1,7 +1,7 @@
 """Accepted `POST /v1/messages` per second: 64 connections, authenticated, fsync on, load generator on the same cores.
 
-The channel is paused, so that what is accepted goes through outbox and relay into its queue and stays there: delivery
-has benchmarks of its own. The reference is the bare handler of `bench/bare/accept.py` under the same load in the same run.
+The channel is paused, so what is accepted goes through outbox and relay into its queue and stays there: delivery has
+benchmarks of its own. The reference is the bare handler of `bench/bare/accept.py` under the same load in the same run.
 """
 
 import asyncio
@@ -47,6 +47,7 @@ async def measure() -> None:
         channel = (
             await client.post("/v1/channels", json={"name": "Ingest", "type": "sandbox"}, headers=headers)
         ).json()
+        await deliver_one(client, headers, channel["id"])
         (await client.post(f"/v1/channels/{channel['id']}/pause", headers=headers)).raise_for_status()
         token = headers["Authorization"].removeprefix("Bearer ")
         database = await asyncpg.connect(stack.environment["TURUMBA_DATABASE_URL"])
@@ -94,6 +95,17 @@ async def measure() -> None:
     )
     if errors:
         sys.exit(f"{errors} requests failed")
+
+
+async def deliver_one(client: httpx.AsyncClient, headers: dict[str, str], channel: str) -> None:
+    """Once a message was delivered, the channel's queues exist."""
+    for lane in ("high", "bulk"):
+        body = {"channel_id": channel, "to": "+251911000100", "text": "Hello", "lane": lane}
+        message = (await client.post("/v1/messages", json=body, headers=headers)).json()
+        async with asyncio.timeout(60):
+            while message["status"] != "delivered":
+                await asyncio.sleep(0.1)
+                message = (await client.get(f"/v1/messages/{message['id']}", headers=headers)).json()
 
 
 BARE_PORT = 18099

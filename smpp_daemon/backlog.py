@@ -68,9 +68,9 @@ class Item:
 
 
 class Batch:
-    """One dispatch event. `open` counts messages without a published outcome, `deliveries` what is to be acknowledged."""
+    """One dispatch event; `open` counts messages without a published outcome, `deliveries` are to be acknowledged."""
 
-    __slots__ = ("deliveries", "delivered_at", "done", "event_id", "items", "lane", "open")
+    __slots__ = ("delivered_at", "deliveries", "done", "event_id", "items", "lane", "open")
 
     def __init__(self, event_id: UUID, lane: Lane, delivered_at: float) -> None:
         self.event_id = event_id

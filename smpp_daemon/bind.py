@@ -37,7 +37,7 @@ _MODES = {
 
 
 class Delays(msgspec.Struct, frozen=True):
-    """Seconds between tries. Lost connections wait from `base` to `most`, refused binds from `refused` to `refused_most`.
+    """Seconds between tries: `base` to `most` for lost connections, `refused` to `refused_most` for refused binds.
 
     `fatal` is for refused credentials, where fast retries lock accounts out; `ghost` begins the wait for an old session
     that the operator has not noticed to be dead (SMSCs drop it after 15 s to 2 min), doubling up to `ghost_most`.

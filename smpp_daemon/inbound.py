@@ -9,7 +9,7 @@ import msgspec
 from app.domain.messages.events import Inbound, Receipt, ReceiptStatus
 from app.lib.ids import NewId
 from connectors.sms_text.encoding import alphabet_of, decode_text
-from connectors.sms_text.receipts import ParsedReceipt, looks_like_receipt, parse_receipt
+from connectors.sms_text.receipts import ParsedReceipt, Verdict, looks_like_receipt, parse_receipt
 from connectors.sms_text.udh import split_user_data
 from smpp_daemon.addresses import written_address
 from smpp_daemon.protocol.constants import EsmClass, Tag
@@ -21,6 +21,9 @@ MAX_TEXTS = 1000
 MAX_REPEATABLE = 10_000
 PARTS_SECONDS = 180.0
 """How long the rest of a long message may take; then what came is delivered."""
+
+ANSWER_SECONDS = 1.0
+"""How long the answer to a part waits for the other parts."""
 
 _TYPE_MASK = 0x3C
 _RECEIPT_TYPES = frozenset({EsmClass.DELIVERY_RECEIPT, EsmClass.INTERMEDIATE_NOTIFICATION})
@@ -58,7 +61,7 @@ def read_receipt(pdu: DeliverSm | DataSm, at: float) -> Receipt | None:
         receipted_message_id=named,
         message_state=find_integer(pdu.tlvs, Tag.MESSAGE_STATE),
         network_error_code=find_tlv(pdu.tlvs, Tag.NETWORK_ERROR_CODE),
-    ) or ParsedReceipt((), ReceiptStatus.UNKNOWN, None, None, None, None, None, {})  # type: ignore[arg-type]
+    ) or ParsedReceipt((), Verdict.UNKNOWN, None, None, None, None, None, {})
     return Receipt(
         parsed.message_ids[0] if parsed.message_ids else "",
         ReceiptStatus(parsed.verdict.value),
@@ -138,7 +141,8 @@ class _Gathered(Generic[A]):
     def __init__(self, due: float) -> None:
         self.due = due
         self.parts: dict[int, Text] = {}
-        self.answers: list[A] = []
+        self.answers: list[tuple[float, A]] = []
+        self.answered = False
 
 
 class Reassembly(Generic[A]):
@@ -159,7 +163,7 @@ class Reassembly(Generic[A]):
             if len(self._waiting) >= MAX_TEXTS:
                 ready.append(self._deliver(next(iter(self._waiting))))
             gathered = self._waiting[key] = _Gathered(now + PARTS_SECONDS)
-        gathered.answers.append(answer)
+        gathered.answers.append((now, answer))
         gathered.parts.setdefault(part.number, part)
         if len(gathered.parts) == part.total:
             ready.append(self._deliver(key))
@@ -169,9 +173,23 @@ class Reassembly(Generic[A]):
         """Messages whose other parts did not come in time, as they are."""
         return [self._deliver(key) for key in [key for key, each in self._waiting.items() if each.due <= now]]
 
-    def all(self) -> list[Whole[A]]:
-        """Everything that waits, as it is: the account ends."""
-        return [self._deliver(key) for key in list(self._waiting)]
+    def overdue_answers(self, now: float) -> list[A]:
+        """Answers to parts that waited long enough: some operators send the next part only after the answer.
+
+        Until the message is complete such a part lives in memory alone.
+        """
+        overdue: list[A] = []
+        for gathered in self._waiting.values():
+            late = [answer for since, answer in gathered.answers if since + ANSWER_SECONDS <= now]
+            if late:
+                overdue += late
+                gathered.answered = True
+                gathered.answers = [each for each in gathered.answers if each[0] + ANSWER_SECONDS > now]
+        return overdue
+
+    def end(self) -> list[Whole[A]]:
+        """What the operator believes to be delivered; parts that were not answered come again elsewhere."""
+        return [self._deliver(key) for key in [key for key, each in self._waiting.items() if each.answered]]
 
     def _deliver(self, key: tuple[str, str, int, int]) -> Whole[A]:
         gathered = self._waiting.pop(key)
@@ -181,7 +199,7 @@ class Reassembly(Generic[A]):
         text = parts[0]._replace(
             text="".join(part.text for part in parts), encoding=encoding, total=1, number=1, digest=digest
         )
-        return Whole(text, gathered.answers)
+        return Whole(text, [answer for _, answer in gathered.answers])
 
 
 def inbound_message(text: Text, key: str, new_id: NewId, at: float) -> Inbound:

@@ -65,6 +65,8 @@ def conclude(item: Item, policy: OnUnknown, at: float, *, late: bool = False) ->
     refused = [answer[0] for answer in item.answers if answer is not None and answer[0] > 0]
     lost = any(answer is not None and answer[0] == NOT_ANSWERED for answer in item.answers)
     if not refused and not lost:
+        if any(answer is None for answer in item.answers):
+            return interrupted(item, at)
         return SubmitResult(message.id, message.attempt, Outcome.SENT, at, _parts(item))
     final = [status for status in refused if not _passes(status)]
     if not final and lost:
@@ -87,7 +89,7 @@ def _passes(status: int) -> bool:
 
 def _parts(item: Item) -> list[SubmittedPart]:
     return [
-        SubmittedPart(number, (answer[1] or None) if answer is not None and answer[0] == 0 else None)
+        SubmittedPart(number, (answer[1] or None) if answer[0] == 0 else None)
         for number, answer in enumerate(item.answers, 1)
         if answer is not None
     ]

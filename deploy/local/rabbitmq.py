@@ -9,6 +9,7 @@ from pathlib import Path
 
 import aio_pika
 import aiormq.exceptions
+from aio_pika.connection import make_url
 
 from deploy.local.children import Child, eventually
 from deploy.local.errors import LocalError
@@ -171,14 +172,17 @@ class RabbitMQ:
             return False
 
     async def _log_in(self) -> None:
+        # Not `aio_pika.connect`, which leaves a connection that failed to the garbage collector.
+        connection = aio_pika.Connection(make_url(self.url))
         try:
-            connection = await aio_pika.connect(self.url, timeout=10)
+            await connection.connect(timeout=10)
         except (aiormq.exceptions.AMQPError, ConnectionError) as error:
             raise LocalError(
                 f"The broker in {self._home} refuses the credentials in {self._installation.root}/state.json: {error}\n"
                 "`make clean` removes both, with all local data."
             ) from error
-        await connection.close()
+        finally:
+            await connection.close()
 
 
 def _epmd() -> str:

@@ -213,9 +213,10 @@ async def _stop_leftovers(installation: Installation) -> list[str]:
 
 
 def _installations() -> list[Installation]:
-    """The repository's own and those of its tests, as far as they exist."""
+    """The repository's own and those in it, of tests and benchmarks, as far as they exist."""
     root = default_root()
-    return [Installation(path) for path in (root, *sorted(root.glob("test*"))) if path.is_dir()]
+    inner = sorted(state.parent for state in root.glob("*/state.json"))
+    return [Installation(path) for path in (root, *inner) if path.is_dir()]
 
 
 @click.group(help="PostgreSQL and RabbitMQ in the background, private to this repository.")

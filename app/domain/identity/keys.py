@@ -144,11 +144,11 @@ class SigningKeys:
         jwk = public_jwk(private.public_key())
         kid: str = jwk["kid"]
         plain = private.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
-        await insert_signing_key(session, kid, self._envelope.encrypt(plain, _context(kid)), jwk)
+        await insert_signing_key(session, kid, self._envelope.encrypt(plain, sealing_context(kid)), jwk)
         return kid
 
     def _open(self, key: StoredKey) -> RSAPrivateKey:
-        private = load_der_private_key(self._envelope.decrypt(key.private_key, _context(key.kid)), password=None)
+        private = load_der_private_key(self._envelope.decrypt(key.private_key, sealing_context(key.kid)), password=None)
         if not isinstance(private, RSAPrivateKey):
             raise TypeError(f"the signing key {key.kid} is not an RSA key")
         return private
@@ -169,5 +169,6 @@ def _public_key(jwk: dict[str, Any]) -> RSAPublicKey:
     return key
 
 
-def _context(kid: str) -> str:
+def sealing_context(kid: str) -> str:
+    """What a sealed signing key is tied to."""
     return f"signing_key:{kid}"

@@ -45,19 +45,24 @@ _encode_json = msgspec.json.Encoder().encode
 class MessageService:
     """The messages of one account. Commits nothing itself: accepting goes through the intake's shared transaction."""
 
-    def __init__(self, account_id: UUID, channels: ChannelDirectory, clock: Clock, new_id: NewId) -> None:
+    __slots__ = ("_channels", "_clock", "_intake", "_new_id", "_scope")
+
+    def __init__(
+        self, account_id: UUID, channels: ChannelDirectory, intake: MessageIntake, clock: Clock, new_id: NewId
+    ) -> None:
         self._scope = Scope(account_id)
         self._channels = channels
+        self._intake = intake
         self._clock = clock
         self._new_id = new_id
 
-    async def send(self, data: MessageCreate, intake: MessageIntake) -> MessageOut:
+    async def send(self, data: MessageCreate) -> MessageOut:
         """Accept one message: returned once it is stored and sure to be sent. Raises `InvalidValue`, `Unavailable`."""
         channel, message = await self._prepare(data, Lane.HIGH)
-        await intake.accept([(channel, [message])])
+        await self._intake.accept([(channel, [message])])
         return _accepted(message, data)
 
-    async def send_batch(self, batch: MessageBatch, intake: MessageIntake, base_url: str) -> BatchResult:
+    async def send_batch(self, batch: MessageBatch, base_url: str) -> BatchResult:
         """Accept the good ones of up to 1,000 messages in one transaction, and say of each what became of it."""
         items: list[BatchItem] = []
         groups: dict[UUID, tuple[ChannelRecord, list[NewMessage]]] = {}
@@ -73,7 +78,7 @@ class MessageService:
             items.append(BatchItem(index, 201, message=_accepted(message, data)))
             accepted += 1
         if groups:
-            await intake.accept(list(groups.values()))
+            await self._intake.accept(list(groups.values()))
         return BatchResult(items, accepted, len(items) - accepted)
 
     async def page(self, session: AsyncSession, query: ListQuery) -> Page[MessageOut]:

@@ -18,8 +18,11 @@ from app.lib.service import Stop, backoff
 
 log = get_logger(__name__)
 
-MOST_ROWS = 50
+MOST_ROWS = 200
 """Rows in one transaction: each may carry 500 messages."""
+
+QUEUE_SHARE = 50
+"""Rows of one queue in one transaction."""
 
 POLL_SECONDS = 0.5
 BLOCKED_SECONDS = 2.0
@@ -66,7 +69,7 @@ class Relay:
         now = time.monotonic()
         self._blocked = {queue: until for queue, until in self._blocked.items() if until > now}
         async with self._database.unit_of_work() as session:
-            rows = await claim_outbox(session, MOST_ROWS, list(self._blocked))
+            rows = await claim_outbox(session, MOST_ROWS, QUEUE_SHARE, list(self._blocked))
             if not rows:
                 return 0
             refused = await self._publisher.publish(Outgoing(row.queue, row.body, str(row.event_id)) for row in rows)

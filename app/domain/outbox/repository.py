@@ -3,7 +3,7 @@
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import bindparam, text
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 OUTBOX_CHANNEL = "turumba_outbox"
@@ -34,15 +34,27 @@ _INSERT = text(
     """
 )
 
+# Walks from queue to queue by the index, so that neither a flood into one queue nor the backlog of a blocked one costs
+# the others anything.
 _CLAIM = text(
     """
-    SELECT id, event_id, queue, body FROM outbox
-    WHERE queue <> ALL(CAST(:blocked AS text[]))
-    ORDER BY id LIMIT :most FOR UPDATE SKIP LOCKED
+    WITH RECURSIVE queues AS (
+        (SELECT queue FROM outbox ORDER BY queue LIMIT 1)
+        UNION ALL
+        SELECT (SELECT o.queue FROM outbox o WHERE o.queue > q.queue ORDER BY o.queue LIMIT 1)
+        FROM queues q WHERE q.queue IS NOT NULL
+    )
+    SELECT o.id, o.event_id, q.queue, o.body
+    FROM queues q
+    CROSS JOIN LATERAL (
+        SELECT id, event_id, body FROM outbox WHERE queue = q.queue ORDER BY id LIMIT :share FOR UPDATE SKIP LOCKED
+    ) o
+    WHERE q.queue IS NOT NULL AND q.queue <> ALL(CAST(:blocked AS text[]))
+    LIMIT :most
     """
 )
 
-_DELETE = text("DELETE FROM outbox WHERE id = ANY(CAST(:ids AS bigint[]))").bindparams(bindparam("ids"))
+_DELETE = text("DELETE FROM outbox WHERE id = ANY(CAST(:ids AS bigint[]))")
 
 
 async def insert_outbox(session: AsyncSession, rows: list[NewOutboxRow]) -> None:
@@ -57,9 +69,12 @@ async def insert_outbox(session: AsyncSession, rows: list[NewOutboxRow]) -> None
     )
 
 
-async def claim_outbox(session: AsyncSession, most: int, blocked: list[str]) -> list[OutboxRow]:
-    """Lock up to `most` of the oldest rows until the caller's transaction ends, passing over the `blocked` queues."""
-    rows = await session.execute(_CLAIM, {"most": most, "blocked": blocked})
+async def claim_outbox(session: AsyncSession, most: int, share: int, blocked: list[str]) -> list[OutboxRow]:
+    """Lock up to `most` rows until the caller's transaction ends: of each queue its oldest `share`, in order.
+
+    The `blocked` queues are passed over.
+    """
+    rows = await session.execute(_CLAIM, {"most": most, "share": share, "blocked": blocked})
     return [OutboxRow(row.id, row.event_id, row.queue, row.body) for row in rows]
 
 

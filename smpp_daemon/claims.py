@@ -1,0 +1,120 @@
+"""Claims messages in small sets just ahead of their sending, so that each is handed over at most once."""
+
+import asyncio
+from collections.abc import Callable
+from uuid import UUID
+
+from app.domain.messages.handover import Claim, Handover
+from app.lib.errors import Unavailable
+from app.lib.logging import get_logger
+from app.lib.service import backoff
+from smpp_daemon.backlog import Item
+
+log = get_logger(__name__)
+
+MAX_SET = 500
+AHEAD_SECONDS = 0.25
+"""A set is what can go out in so much time: what is claimed when this process is killed becomes `unknown`."""
+
+
+def set_size(rate: float, window: int) -> int:
+    """How many messages to claim at once, at `rate` PDUs a second and `window` unanswered requests in all binds."""
+    return min(MAX_SET, max(1, window, round(rate * AHEAD_SECONDS)))
+
+
+class Claimer:
+    """Claims the next set while the current one is being written. One statement at a time, so order is kept.
+
+    `next_set` gives the messages to claim, none while nothing may be claimed; `accept` takes them with the verdicts,
+    `put_back` when it was stopped before there were any.
+    """
+
+    def __init__(
+        self,
+        handover: Handover,
+        account_id: UUID,
+        channel_id: UUID,
+        next_set: Callable[[], list[Item]],
+        accept: Callable[[list[Item], list[Claim]], None],
+        put_back: Callable[[list[Item]], None],
+    ) -> None:
+        self._handover = handover
+        self._account_id = account_id
+        self._channel_id = channel_id
+        self._next_set = next_set
+        self._accept = accept
+        self._put_back = put_back
+        self._some = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._enough = asyncio.Event()
+        self.claiming = 0
+
+    def wake(self) -> None:
+        """There may be something to claim."""
+        self._some.set()
+
+    async def quiet(self) -> None:
+        """Wait until no claim is under way; one that cannot reach the database gives up."""
+        self._enough.set()
+        try:
+            await self._idle.wait()
+        finally:
+            self._enough.clear()
+
+    async def run(self) -> None:
+        """Claim until cancelled."""
+        while True:
+            await self._some.wait()
+            self._some.clear()
+            while items := self._next_set():
+                self._idle.clear()
+                self.claiming = len(items)
+                try:
+                    claims = await self._claim(items)
+                finally:
+                    self.claiming = 0
+                    self._idle.set()
+                if claims is None:
+                    self._put_back(items)
+                    break
+                self._accept(items, claims)
+
+    async def release(self, items: list[Item], seconds: float) -> list[Item]:
+        """Undo the claims of messages that surely never left; returns those for which it could not be done in time."""
+        left = items
+        failures = 0
+        try:
+            async with asyncio.timeout(seconds):
+                while left:
+                    some = left[:MAX_SET]
+                    try:
+                        await self._handover.release(self._account_id, [item.message for item in some])
+                    except Unavailable:
+                        failures += 1
+                        await asyncio.sleep(backoff(failures, most=2.0))
+                    else:
+                        left = left[MAX_SET:]
+        except TimeoutError:
+            log.warning("claims could not be released", messages=len(left))
+        return left
+
+    async def _claim(self, items: list[Item]) -> list[Claim] | None:
+        messages = [item.message for item in items]
+        failures = 0
+        while True:
+            try:
+                return await self._handover.claim(self._account_id, self._channel_id, messages)
+            except Unavailable as error:
+                failures += 1
+                log.warning("cannot claim", reason=error.detail, messages=len(messages))
+            except Exception:
+                # A defect must not end the account's only claimer; whether it passes shows the next try.
+                failures += 4
+                log.exception("claim failed", messages=len(messages))
+            try:
+                async with asyncio.timeout(backoff(failures, most=5.0)):
+                    await self._enough.wait()
+            except TimeoutError:
+                continue
+            return None

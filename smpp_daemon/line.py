@@ -1,0 +1,314 @@
+"""The line of claimed messages of one account: who goes next, on which bind, and what the answers do.
+
+Everything here runs inside callbacks of the event loop: nothing is awaited, no task or future is made for a message.
+"""
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from app.domain.messages.events import Outcome, SubmitResult
+from connectors.smpp.config import OnUnknown
+from smpp_daemon import metrics
+from smpp_daemon.backlog import NOT_ANSWERED, Item
+from smpp_daemon.outcomes import conclude, interrupted, is_open
+from smpp_daemon.pace import Counters
+from smpp_daemon.pool import choose
+from smpp_daemon.protocol.constants import CommandId
+from smpp_daemon.protocol.events import LateAnswer, SubmitAnswered, SubmitExpired, Unanswered
+from smpp_daemon.protocol.status import RMSGQFUL, StatusClass, describe
+from smpp_daemon.protocol.throttle import Throttle
+from smpp_daemon.transport import Connection
+
+CHUNK = 64
+"""PDUs given to one bind before the next one is looked at, so that several binds share the work."""
+
+THROTTLE_PAUSE = 1.0
+QUEUE_FULL_PAUSE = 5.0
+
+_SUBMIT_SM_RESP = int(CommandId.SUBMIT_SM_RESP)
+_BACK_IN_LINE = frozenset({StatusClass.THROTTLE, StatusClass.SESSION})
+
+Token = Item | tuple[Item, int]
+"""What a submit_sm comes back with: the message, and the index of the part when it has several."""
+
+
+class Line:
+    """`connections` are the account's, `blocked` says when nothing may be written whatever they allow.
+
+    `report` gets each result, with the message while its batch still waits for it.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        throttle: Throttle,
+        counters: Counters,
+        *,
+        connections: Callable[[], Sequence[Connection]],
+        blocked: Callable[[], bool],
+        report: Callable[[SubmitResult, Item | None], None],
+        wall: Callable[[], float],
+        on_unknown: OnUnknown,
+    ) -> None:
+        self.on_unknown = on_unknown
+        self.throttle = throttle
+        self._loop = loop
+        self._counters = counters
+        self._connections = connections
+        self._blocked = blocked
+        self._report = report
+        self._wall = wall
+        self._ready: deque[Item] = deque()
+        self._returned: list[Item] = []
+        self._next_order = 0
+        self._started_on: Connection | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __len__(self) -> int:
+        return len(self._ready) + len(self._returned)
+
+    def append(self, item: Item) -> None:
+        """A claimed message with its PDUs joins the end of the line; `pump` sends it."""
+        item.order = self._next_order
+        self._next_order += 1
+        item.queued = True
+        self._ready.append(item)
+
+    # -- sending --------------------------------------------------------------------------------------------------
+
+    def pump(self) -> None:
+        """Writes as much as windows, tokens and sockets allow."""
+        self._merge_returned()
+        ready = self._ready
+        while ready and not self._blocked():
+            head = ready[0]
+            wanted = self._wanted(head)
+            connection = self._started_on or choose(self._connections(), wanted)
+            if connection is None or connection.room < wanted:
+                return
+            now = self._loop.time()
+            granted = self.throttle.take(min(connection.room, max(CHUNK, wanted)), now)
+            if granted < wanted:
+                self.throttle.give_back(granted)
+                self._wait_until(self.throttle.next_at(now, wanted))
+                return
+            self._write(connection, granted, now)
+
+    def _wanted(self, item: Item) -> int:
+        """How many PDUs of a message must be able to go together: all, unless no window or burst holds them."""
+        parts = len(item.unsent)
+        if parts == 1:
+            return 1
+        limit = max((each.session.link.window.limit for each in self._connections() if each.can_send), default=1)
+        return max(1, min(parts, limit, int(self.throttle.burst)))
+
+    def _write(self, connection: Connection, granted: int, now: float) -> None:
+        """Takes messages from the head of the line while their parts fit into `granted` PDUs."""
+        ready = self._ready
+        bodies: list[bytes] = []
+        tokens: list[Token] = []
+        self._started_on = None
+        while ready:
+            item = ready[0]
+            left = granted - len(bodies)
+            unsent = item.unsent
+            if len(unsent) == 1 and len(item.bodies) == 1:
+                if not left:
+                    break
+                bodies.append(item.bodies[0])
+                tokens.append(item)
+                item.waiting = 1
+                unsent.clear()
+            else:
+                if left < self._wanted(item):
+                    break
+                # A text longer than the window goes in pieces, on one bind and with nothing in between.
+                for index in unsent[:left]:
+                    bodies.append(item.bodies[index])
+                    tokens.append((item, index))
+                item.waiting += min(left, len(unsent))
+                item.unsent = unsent[left:]
+                if item.unsent:
+                    self._started_on = connection
+                    break
+            item.queued = False
+            ready.popleft()
+        if granted > len(bodies):
+            self.throttle.give_back(granted - len(bodies))
+        connection.submit(bodies, tokens)
+        self._counters.sent(len(bodies), now)
+        metrics.submitted.inc(len(bodies))
+
+    def _wait_until(self, moment: float) -> None:
+        if self._timer is None:
+            # A millisecond more than needed: the loop's clock has no finer grain.
+            self._timer = self._loop.call_at(moment + 0.001, self._due)
+
+    def _due(self) -> None:
+        self._timer = None
+        self.pump()
+
+    # -- answers --------------------------------------------------------------------------------------------------
+
+    def answered(self, events: list[SubmitAnswered]) -> bool:
+        """Answers that came together; False when the bind is not what we think it is and must be bound again."""
+        classes: Counter[str] = Counter()
+        counters = self._counters
+        observe = metrics.response_seconds.observe
+        sound = True
+        for event in events:
+            item, index = _part(event.token)
+            item.waiting -= 1
+            latency = event.latency
+            counters.answered(latency)
+            observe(latency)
+            status = event.status
+            if status == 0:
+                classes["ok"] += 1
+                item.answers[index] = (0, event.message_id)
+            else:
+                kind = describe(status).status_class
+                classes[kind.value] += 1
+                if kind in _BACK_IN_LINE:
+                    self._refused_for_now(item, index, status, kind)
+                    sound = sound and kind is not StatusClass.SESSION
+                else:
+                    item.answers[index] = (status, "")
+            if not item.waiting and not item.queued:
+                self._settle(item)
+        for name, count in classes.items():
+            metrics.responses.labels(name).inc(count)
+        counters.accepted += classes["ok"]
+        counters.refused += len(events) - classes["ok"]
+        return sound
+
+    def expired(self, event: SubmitExpired) -> None:
+        """The deadline of a submit_sm is over."""
+        self._lost(event.token)
+
+    def unanswered(self, request: Unanswered) -> None:
+        """A connection ended before the answer; what was never written is simply sent again."""
+        if request.response != _SUBMIT_SM_RESP:
+            return
+        if request.written:
+            self._lost(request.token)
+            return
+        item, index = _part(request.token)
+        item.waiting -= 1
+        item.unsent.append(index)
+        if not item.waiting and not item.queued:
+            self._settle(item)
+
+    def late(self, event: LateAnswer) -> None:
+        """The answer to a part already counted as lost: it settles a message that was reported as unknown."""
+        if event.response != _SUBMIT_SM_RESP:
+            return
+        self._counters.late += 1
+        metrics.late.inc()
+        item, index = _part(event.token)
+        answer = item.answers[index]
+        if answer is None or answer[0] != NOT_ANSWERED:
+            return
+        item.answers[index] = (event.status, event.message_id)
+        if not item.concluded or is_open(item):
+            return
+        result = conclude(item, self.on_unknown, self._wall(), late=True)
+        # A message that is being sent again is not failed by the refusal of its first attempt.
+        if result.outcome is Outcome.SENT or self.on_unknown is not OnUnknown.RESEND:
+            self._report(result, None)
+
+    def lost_connection(self, connection: Connection) -> None:
+        """Call after every `unanswered` of it: a text that was half written there goes on elsewhere, or is over."""
+        if self._started_on is not connection:
+            return
+        self._started_on = None
+        if not self._ready:
+            return
+        head = self._ready[0]
+        head.unsent.sort()
+        if is_open(head):
+            self._ready.popleft()
+            head.queued = False
+            self._finish(head)
+
+    def _refused_for_now(self, item: Item, index: int, status: int, kind: StatusClass) -> None:
+        item.unsent.append(index)
+        if kind is StatusClass.THROTTLE:
+            self._counters.throttled += 1
+            metrics.throttled.inc()
+            pause = QUEUE_FULL_PAUSE if status == RMSGQFUL else THROTTLE_PAUSE
+            self.throttle.on_throttled(self._loop.time(), pause)
+
+    def _lost(self, token: object) -> None:
+        item, index = _part(token)
+        self._counters.unknown += 1
+        metrics.unknown.inc()
+        item.waiting -= 1
+        item.answers[index] = (NOT_ANSWERED, "")
+        if not item.waiting and not item.queued:
+            self._settle(item)
+
+    def _settle(self, item: Item) -> None:
+        """Nothing of the message is on its way: either some parts have to go (again), or it is over."""
+        spoilt = any(answer is not None and answer[0] != 0 for answer in item.answers)
+        if item.unsent and not spoilt:
+            item.unsent.sort()
+            item.queued = True
+            self._returned.append(item)
+            return
+        self._finish(item)
+
+    def _finish(self, item: Item) -> None:
+        item.concluded = True
+        self._report(conclude(item, self.on_unknown, self._wall()), item)
+
+    def _merge_returned(self) -> None:
+        """Messages that must go again take their old places: the refusals of one window come in any order."""
+        returned = self._returned
+        if not returned:
+            return
+        ready = self._ready
+        # Nothing may come between the parts of a text that is half written.
+        started = ready.popleft() if self._started_on is not None and ready else None
+        returned.sort(key=_order)
+        last = returned[-1].order
+        while ready and ready[0].order < last:
+            returned.append(ready.popleft())
+        returned.sort(key=_order)
+        ready.extendleft(reversed(returned))
+        returned.clear()
+        if started is not None:
+            ready.appendleft(started)
+
+    # -- the end --------------------------------------------------------------------------------------------------
+
+    def withdraw(self) -> list[Item]:
+        """Takes every message that was never accepted in any part out of the line; half accepted ones are concluded."""
+        self._merge_returned()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._started_on = None
+        unsent: list[Item] = []
+        while self._ready:
+            item = self._ready.popleft()
+            item.queued = False
+            if item.waiting:
+                # Half written: its answers conclude it.
+                item.unsent.clear()
+            elif item.accepted:
+                item.concluded = True
+                self._report(interrupted(item, self._wall()), item)
+            else:
+                unsent.append(item)
+        return unsent
+
+
+def _part(token: Any) -> tuple[Item, int]:
+    return token if type(token) is tuple else (token, 0)
+
+
+def _order(item: Item) -> int:
+    return item.order

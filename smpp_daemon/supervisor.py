@@ -1,0 +1,238 @@
+"""Which accounts run here: follows the channels, their leases, and every change an owner makes."""
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any
+from uuid import UUID
+
+from app.domain.channels.directory import ChannelDirectory, ChannelRecord
+from app.domain.channels.states import ChannelStatus
+from app.lib.crypto import CryptoError
+from app.lib.errors import Unavailable
+from app.lib.logging import get_logger
+from connectors.smpp.config import SmppCredentials
+from smpp_daemon import metrics
+from smpp_daemon.account import OperatorAccount, Shared
+from smpp_daemon.bind import BindState
+from smpp_daemon.lease import Leases
+
+log = get_logger(__name__)
+
+REPORT_SECONDS = 5.0
+"""How often counters that change all the time are reported; a change of state is reported at once."""
+
+STOPPED = {"detail": "No SMPP daemon holds this channel now.", "binds": []}
+
+
+class Running:
+    """An account that runs, and what was last reported of it."""
+
+    def __init__(self, account: OperatorAccount) -> None:
+        self.account = account
+        self.version = account.record.version
+        self.reported: tuple[str, dict[str, Any]] | None = None
+        self.outline: object = None
+        self.stopping: asyncio.Task[None] | None = None
+        self.updating: asyncio.Task[None] | None = None
+
+
+class Supervisor:
+    """`run` until cancelled, then `stop`."""
+
+    def __init__(
+        self, directory: ChannelDirectory, leases: Leases, shared: Shared, *, poll_seconds: float, drain_seconds: float
+    ) -> None:
+        self._directory = directory
+        self._leases = leases
+        self._shared = shared
+        self._poll_seconds = poll_seconds
+        self._drain_seconds = drain_seconds
+        self._running: dict[UUID, Running] = {}
+        self._look = asyncio.Event()
+        self._report = asyncio.Event()
+
+    @property
+    def accounts(self) -> list[OperatorAccount]:
+        """The accounts of this process."""
+        return [running.account for running in self._running.values()]
+
+    def look(self) -> None:
+        """Something may have changed."""
+        self._look.set()
+
+    def leases_lost(self) -> None:
+        """Nothing is sent until each account has its lease again."""
+        for running in self._running.values():
+            running.account.hold(True)
+        self._look.set()
+
+    async def run(self) -> None:
+        """Follow the channels."""
+        reporting = asyncio.create_task(self._report_changes(), name="health")
+        unsubscribe = self._directory.subscribe(lambda _: self._look.set())
+        try:
+            while True:
+                self._look.clear()
+                try:
+                    await self._reconcile()
+                except Unavailable as error:
+                    log.warning("cannot follow the channels", reason=error.detail)
+                except Exception:
+                    log.exception("following the channels failed")
+                try:
+                    async with asyncio.timeout(self._poll_seconds):
+                        await self._look.wait()
+                except TimeoutError:
+                    continue
+        finally:
+            unsubscribe()
+            reporting.cancel()
+            await asyncio.gather(reporting, return_exceptions=True)
+
+    async def stop(self) -> None:
+        """End every account, all at once."""
+        await asyncio.gather(*(self._end(running) for running in list(self._running.values())))
+
+    # -- inside ---------------------------------------------------------------------------------------------------
+
+    async def _reconcile(self) -> None:
+        records = await self._directory.of_type("smpp")
+        wanted = {record.id: record for record in records if not record.paused}
+        for channel_id, running in list(self._running.items()):
+            if channel_id not in wanted:
+                self._end_soon(running, "paused or deleted")
+        for record in wanted.values():
+            known = self._running.get(record.id)
+            if known is None:
+                await self._begin(record)
+            elif known.stopping is None:
+                await self._keep(known, record)
+
+    async def _begin(self, record: ChannelRecord) -> None:
+        if not await self._leases.acquire(record.id):
+            return
+        credentials = await self._credentials(record)
+        if credentials is None:
+            await self._leases.release(record.id)
+            return
+        account = OperatorAccount(record, credentials, self._shared, self._report.set)
+        self._running[record.id] = Running(account)
+        log.info("account starts", channel_id=str(record.id))
+        account.start()
+
+    async def _keep(self, running: Running, record: ChannelRecord) -> None:
+        account = running.account
+        if not self._leases.holds(record.id):
+            if not self._leases.connected:
+                return
+            if not await self._leases.acquire(record.id):
+                if self._leases.connected:
+                    self._end_soon(running, "another daemon has the lease")
+                return
+        account.hold(False)
+        if running.version == record.version or (running.updating is not None and not running.updating.done()):
+            return
+        # Sessions that end take their time: the other accounts must not wait for that.
+        running.updating = asyncio.create_task(self._update(running, record), name=f"update-{record.id}")
+
+    async def _update(self, running: Running, record: ChannelRecord) -> None:
+        try:
+            await self._take_over(running, record)
+        except Unavailable as error:
+            log.warning("change not taken over yet", channel_id=str(record.id), reason=error.detail)
+        except Exception:
+            log.exception("change not taken over", channel_id=str(record.id))
+        self._look.set()
+
+    async def _take_over(self, running: Running, record: ChannelRecord) -> None:
+        credentials = await self._credentials(record)
+        if credentials is None:
+            return
+        running.version = record.version
+        await running.account.update(record, credentials)
+        # A change makes the channel "connecting" in the database: what is true is said again.
+        running.reported = None
+        self._report.set()
+
+    async def _credentials(self, record: ChannelRecord) -> SmppCredentials | None:
+        try:
+            credentials = await self._directory.credentials(record)
+        except CryptoError as error:
+            log.error("credentials cannot be opened", channel_id=str(record.id), reason=str(error))
+            detail = "The stored credentials cannot be opened; store them again."
+            await self._directory.report(record.id, ChannelStatus.ERROR, {"detail": detail, "binds": []})
+            return None
+        assert isinstance(credentials, SmppCredentials)
+        return credentials
+
+    def _end_soon(self, running: Running, reason: str) -> None:
+        if running.stopping is None:
+            log.info("account ends", channel_id=str(running.account.id), reason=reason)
+            running.stopping = asyncio.create_task(self._end(running), name=f"end-{running.account.id}")
+
+    async def _end(self, running: Running) -> None:
+        if running.stopping is not None and running.stopping is not asyncio.current_task():
+            await asyncio.gather(running.stopping, return_exceptions=True)
+            return
+        account = running.account
+        if running.updating is not None:
+            running.updating.cancel()
+            await asyncio.gather(running.updating, return_exceptions=True)
+        try:
+            await account.stop(self._drain_seconds)
+        except Exception:
+            log.exception("account did not end cleanly", channel_id=str(account.id))
+        if self._leases.holds(account.id):
+            try:
+                await self._directory.report(account.id, ChannelStatus.CONNECTING, STOPPED)
+            except Unavailable as error:
+                log.warning("health not reported", channel_id=str(account.id), reason=error.detail)
+        await self._leases.release(account.id)
+        self._running.pop(account.id, None)
+        self._look.set()
+
+    async def _report_changes(self) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(REPORT_SECONDS):
+                    await self._report.wait()
+                counters_too = False
+            except TimeoutError:
+                counters_too = True
+            self._report.clear()
+            measure(self.accounts)
+            for running in list(self._running.values()):
+                if running.stopping is None:
+                    await self._report_one(running, counters_too)
+
+    async def _report_one(self, running: Running, counters_too: bool) -> None:
+        account = running.account
+        state, health = account.state.value, account.health()
+        outline = (state, health["detail"], [(bind["host"], bind["state"]) for bind in health["binds"]])
+        if running.reported == (state, health) or (
+            not counters_too and running.reported is not None and outline == running.outline
+        ):
+            return
+        try:
+            await self._directory.report(account.id, ChannelStatus(state), health)
+        except Unavailable as error:
+            log.warning("health not reported", channel_id=str(account.id), reason=error.detail)
+            return
+        running.reported, running.outline = (state, health), outline
+
+
+def measure(accounts: Iterable[OperatorAccount]) -> None:
+    """Set the gauges."""
+    states = dict.fromkeys(BindState, 0)
+    used = in_memory = unpublished = 0
+    for account in accounts:
+        for keeper in account.keepers:
+            states[keeper.state] += 1
+        used += account.in_flight
+        in_memory += account.in_memory
+        unpublished += account.unpublished
+    for state, count in states.items():
+        metrics.binds.labels(state.value).set(count)
+    metrics.window_used.set(used)
+    metrics.in_memory.set(in_memory)
+    metrics.unpublished.set(unpublished)
