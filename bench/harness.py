@@ -17,6 +17,7 @@ from typing import Any
 import httpx
 
 from deploy.local.processes import LocalStack
+from deploy.local.services import clean
 
 ROOT = Path(__file__).parent.parent
 DIRECTORY = ROOT / ".local" / "bench"
@@ -64,8 +65,9 @@ def _revision() -> str:
 @asynccontextmanager
 async def running_stack(**settings: str) -> AsyncIterator[LocalStack]:
     """The whole product on private PostgreSQL (fsync on) and RabbitMQ, with an empty database."""
-    shutil.rmtree(DIRECTORY / "smsc-sim.journal", ignore_errors=True)
     stack = LocalStack(DIRECTORY, given={f"TURUMBA_{name.upper()}": value for name, value in settings.items()})
+    # What an earlier benchmark stored would be part of what this one measures.
+    clean(stack.installation)
     say("starting the stack")
     await stack.start()
     try:

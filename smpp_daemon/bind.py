@@ -131,6 +131,7 @@ class BindKeeper:
         self._failures = 0
         self._ended: asyncio.Event = asyncio.Event()
         self._bound = False
+        self._stopping = False
         self._refused: int | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -145,6 +146,7 @@ class BindKeeper:
 
     async def stop(self) -> None:
         """Unbind if bound, at most `UNBIND_SECONDS`, and end."""
+        self._stopping = True
         connection = self.connection
         if connection is not None and connection.bound:
             self._set(BindState.UNBINDING)
@@ -209,6 +211,8 @@ class BindKeeper:
             loop = asyncio.get_running_loop()
             started = loop.time()
             reason = await self._one_connection(loop)
+            if self._stopping:
+                return
             self.connection = None
             if self._bound:
                 self.reconnects += 1

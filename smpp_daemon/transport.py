@@ -3,7 +3,7 @@
 import asyncio
 import socket
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from smpp_daemon.protocol.errors import LocalProtocolError
 from smpp_daemon.protocol.events import BindFailed, Event, PeerUnbound, SessionFailed, Unanswered, Unbound
@@ -144,9 +144,9 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Binds."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        transport.set_write_buffer_limits(high=HIGH_WATER)
+        # uvloop's transports are no subclasses of asyncio's.
+        self._transport = stream = cast("asyncio.Transport", transport)
+        stream.set_write_buffer_limits(high=HIGH_WATER)
         _tune(transport.get_extra_info("socket"))
         self.session.bind(self._loop.time())
         self.flush()

@@ -3,13 +3,14 @@
 import asyncio
 import base64
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
 import asyncpg
 import httpx
 import pytest
+import uvloop
 
 from app.lib.broker import DEAD_QUEUE, RESULTS_QUEUE, Topology
 from app.lib.crypto import Envelope, parse_keys
@@ -21,6 +22,13 @@ from app.settings import Settings, read_settings
 from deploy.local.services import Services, ensure_services, stop_services
 
 Registered = dict[str, Any]
+
+
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Item
+) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """The event loop of production."""
+    return {"uvloop": uvloop.new_event_loop}
 
 
 @pytest.fixture(scope="session", autouse=True)
