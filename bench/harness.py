@@ -1,5 +1,6 @@
 """What every benchmark shares: a private stack on real services, and the one JSON line at the end."""
 
+import asyncio
 import json
 import os
 import platform
@@ -67,7 +68,7 @@ async def running_stack(**settings: str) -> AsyncIterator[LocalStack]:
     """The whole product on private PostgreSQL (fsync on) and RabbitMQ, with an empty database."""
     stack = LocalStack(DIRECTORY, given={f"TURUMBA_{name.upper()}": value for name, value in settings.items()})
     # What an earlier benchmark stored would be part of what this one measures.
-    clean(stack.installation)
+    await asyncio.to_thread(clean, stack.installation)
     say("starting the stack")
     await stack.start()
     try:

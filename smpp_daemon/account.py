@@ -22,7 +22,7 @@ from smpp_daemon import metrics, outcomes
 from smpp_daemon.backlog import Backlog, Item
 from smpp_daemon.bind import BindKeeper, Delays
 from smpp_daemon.bridge import BrokerLink, DispatchConsumer, acknowledge, dead_letter, hand_back
-from smpp_daemon.claims import Claimer, set_size
+from smpp_daemon.claims import Claimer, ahead, set_size
 from smpp_daemon.health import AccountState, account_health, account_state
 from smpp_daemon.inbox import Inbox
 from smpp_daemon.line import Line
@@ -311,7 +311,7 @@ class OperatorAccount:
             return []
         windows = sum(connection.session.link.window.limit for connection in self._connections())
         size = set_size(self.throttle.current_rate, windows)
-        return self._backlog.take(size) if len(self._line) < size else []
+        return self._backlog.take(size) if len(self._line) + self._claimer.claiming < ahead(size) else []
 
     def _claimed(self, items: list[Item], claims: list[Claim]) -> None:
         at = self._shared.wall()

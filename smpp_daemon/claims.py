@@ -1,6 +1,7 @@
 """Claims messages in small sets just ahead of their sending, so that each is handed over at most once."""
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from uuid import UUID
 
@@ -22,8 +23,17 @@ def set_size(rate: float, window: int) -> int:
     return min(MAX_SET, max(1, window, round(rate * AHEAD_SECONDS)))
 
 
+AT_ONCE = 2
+"""Claims under way together: one is being prepared here while PostgreSQL works on the other."""
+
+
+def ahead(size: int) -> int:
+    """How many messages may be claimed and not written: one set, two where a set is milliseconds' worth."""
+    return size if size < MAX_SET else 2 * MAX_SET
+
+
 class Claimer:
-    """Claims the next set while the current one is being written. One statement at a time, so order is kept.
+    """Claims the next set while the current one is being written; verdicts are taken in the order of the sets.
 
     `next_set` gives the messages to claim, none while nothing may be claimed; `accept` takes them with the verdicts,
     `put_back` when it was stopped before there were any.
@@ -64,21 +74,48 @@ class Claimer:
 
     async def run(self) -> None:
         """Claim until cancelled."""
-        while True:
-            await self._some.wait()
-            self._some.clear()
-            while items := self._next_set():
-                self._idle.clear()
-                self.claiming = len(items)
-                try:
-                    claims = await self._claim(items)
-                finally:
-                    self.claiming = 0
-                    self._idle.set()
-                if claims is None:
-                    self._put_back(items)
-                    break
-                self._accept(items, claims)
+        under_way: deque[tuple[list[Item], asyncio.Task[list[Claim] | None]]] = deque()
+        try:
+            while True:
+                await self._some.wait()
+                self._some.clear()
+                self._begin(under_way)
+                while under_way:
+                    items, task = under_way[0]
+                    claims = await task
+                    under_way.popleft()
+                    self.claiming -= len(items)
+                    if claims is None:
+                        # Later sets are behind it and go back to the front first.
+                        await self._put_all_back(items, under_way)
+                    else:
+                        self._accept(items, claims)
+                    self._begin(under_way)
+                self._idle.set()
+        finally:
+            for _, task in under_way:
+                task.cancel()
+            await asyncio.gather(*(task for _, task in under_way), return_exceptions=True)
+
+    def _begin(self, under_way: "deque[tuple[list[Item], asyncio.Task[list[Claim] | None]]]") -> None:
+        while len(under_way) < AT_ONCE and (items := self._next_set()):
+            self._idle.clear()
+            self.claiming += len(items)
+            under_way.append((items, asyncio.create_task(self._claim(items), name="claim")))
+
+    async def _put_all_back(
+        self, items: list[Item], under_way: "deque[tuple[list[Item], asyncio.Task[list[Claim] | None]]]"
+    ) -> None:
+        later = list(under_way)
+        under_way.clear()
+        for following, task in reversed(later):
+            claims = await task
+            self.claiming -= len(following)
+            if claims is None:
+                self._put_back(following)
+            else:
+                self._accept(following, claims)
+        self._put_back(items)
 
     async def release(self, items: list[Item], seconds: float) -> list[Item]:
         """Undo the claims of messages that surely never left; returns those for which it could not be done in time."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import NamedTuple
 from uuid import UUID
 
@@ -18,6 +19,10 @@ log = get_logger(__name__)
 
 BATCH_SIZE = 500
 COLLECT_SECONDS = 0.02
+QUIET_SECONDS = 0.002
+WINDOWFUL = 10
+"""Unanswered deliver_sm that, when no more come, are taken for an operator's whole window."""
+
 MAX_PENDING = 10_000
 """Entries that may wait for RabbitMQ. Above it nothing is submitted, so what can still arrive is one window a bind."""
 
@@ -118,18 +123,26 @@ class Reporter:
         """Publish until cancelled."""
         while True:
             await self._some.wait()
-            if not self._many.is_set():
-                try:
-                    async with asyncio.timeout(COLLECT_SECONDS):
-                        await self._many.wait()
-                except TimeoutError:
-                    pass
+            await self._collect()
             await self._publish_all()
             if not self.pending and not self._items:
                 self._some.clear()
                 self._empty.set()
             if self.pending < BATCH_SIZE:
                 self._many.clear()
+
+    async def _collect(self) -> None:
+        """Wait for more: every batch costs its consumer a transaction."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + COLLECT_SECONDS
+        while not self._many.is_set() and loop.time() < until:
+            before = self.pending
+            with suppress(TimeoutError):
+                async with asyncio.timeout(QUIET_SECONDS):
+                    await self._many.wait()
+            # The operator's window is used up: it waits for our answers, so waiting for more is waiting for nothing.
+            if self.pending == before and len(self._owed) >= WINDOWFUL:
+                return
 
     def _wake(self) -> None:
         self._some.set()

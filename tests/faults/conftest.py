@@ -7,11 +7,14 @@ import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 import httpx
 import pytest
 
+from app.domain.messages.events import Lane
+from app.lib.broker import dispatch_queue
 from deploy.local.processes import OPERATOR_PASSWORD, OPERATOR_SYSTEM_ID, LocalStack
 from deploy.local.services import clean
 
@@ -100,6 +103,21 @@ class World:
                 assert int(answer.headers["retry-after"]) >= 1
                 await asyncio.sleep(0.1)
 
+    async def until_registered(self) -> None:
+        """Wait until RabbitMQ has the channel's queues in its register on disk.
+
+        RabbitMQ 3.10 writes that file up to half a second after it confirmed a declaration, and a quorum queue whose
+        only node is killed before that never finds a leader again (docs/message-life.md).
+        """
+        names = [dispatch_queue(UUID(self.channel), lane.value).encode() for lane in Lane]
+        async with asyncio.timeout(DEADLINE):
+            while True:
+                files = (self.stack.installation.root / "rabbitmq" / "mnesia").glob("*/quorum/*/names.dets")
+                register = b"".join(file.read_bytes() for file in files)
+                if all(name in register for name in names):
+                    return
+                await asyncio.sleep(0.05)
+
     def last_words(self) -> str:
         """What the processes that do not run said last."""
         names = ("api", "relay", "worker", "scheduler", "smppd", "smsc-sim")
@@ -119,7 +137,7 @@ async def stack() -> AsyncIterator[LocalStack]:
             yield stack
         finally:
             await stack.stop()
-            clean(stack.installation)
+            await asyncio.to_thread(clean, stack.installation)
 
 
 @pytest.fixture

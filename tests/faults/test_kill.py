@@ -18,6 +18,8 @@ SERVERS = ("postgres", "rabbitmq")
 async def test_a_batch_survives_the_death_of(name: str, world: World) -> None:
     prefix = f"+25191{(*OURS, *SERVERS).index(name)}"
     recipients = [f"{prefix}{n:06}" for n in range(COUNT)]
+    if name == "rabbitmq":
+        await world.until_registered()
     sending = asyncio.create_task(world.send(recipients))
     # In the middle: some are through, most are not.
     await world.until(lambda counts: counts.get("delivered", 0) + counts.get("sent", 0) >= COUNT // 10)

@@ -114,7 +114,9 @@ class World:
         assert row is not None
         return row["status"], json.loads(row["health"])
 
-    async def messages(self, count: int, *, text: str = "Hello", to: str = "+25191100", **more: Any) -> list[DispatchMessage]:
+    async def messages(
+        self, count: int, *, text: str = "Hello", to: str = "+25191100", **more: Any
+    ) -> list[DispatchMessage]:
         """Stored and queued, not published."""
         made = [DispatchMessage(new_id().bytes, 1, f"{to}{n:04d}", "DEMO", text, **more) for n in range(count)]
         await self.database.executemany(

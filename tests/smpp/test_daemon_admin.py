@@ -77,7 +77,7 @@ async def test_stale_sockets_are_replaced_and_bad_requests_answered(tmp_path: Pa
     await first.start()
     os.link(path, tmp_path / "kept")
     await first.stop()
-    os.rename(tmp_path / "kept", path)
+    (tmp_path / "kept").rename(path)
     server = AdminServer(path, {})
     await server.start()
     reader, writer = await asyncio.open_unix_connection(str(path))

@@ -229,7 +229,7 @@ async def test_a_broken_amqp_connection_neither_loses_nor_repeats(world: World) 
 
 async def _break_amqp(daemon: Daemon) -> None:
     """Both connections end as if RabbitMQ had closed them."""
-    for connection in (daemon._link._connection, daemon._publisher._connection):  # noqa: SLF001
+    for connection in (daemon._link._connection, daemon._publisher._connection):
         assert connection is not None
         await connection.close()
 

@@ -1,5 +1,7 @@
 """Messages from RabbitMQ to an operator, and what comes back."""
 
+from uuid import UUID
+
 from app.domain.messages.events import Lane, Outcome, ReceiptStatus
 from smpp_daemon.protocol.constants import EsmClass
 from smpp_daemon.simulator import Rule, Script, Simulator, SimulatorSettings
@@ -83,8 +85,8 @@ async def test_validity_and_encoding_reach_the_wire(world: World) -> None:
         await world.send(1, text="ሰላም", validity_seconds=3600)
         expired = await world.messages(1, validity_seconds=60)
         await world.database.execute(
-            "UPDATE messages SET created_at = now() - interval '2 minutes' WHERE account_id = $1 AND validity_seconds = 60",
-            world.account_id,
+            "UPDATE messages SET created_at = now() - interval '2 minutes' WHERE id = $1",
+            UUID(bytes=expired[0].id),
         )
         await world.publish(world.batch(expired))
         async with running(world.settings):
