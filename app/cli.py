@@ -4,19 +4,23 @@ import asyncio
 import os
 import sys
 import tempfile
+from uuid import UUID
 
 import click
 from granian import Granian
 from granian.constants import HTTPModes, Interfaces, Loops
 
+from app.domain.channels.directory import ChannelDirectory
 from app.domain.channels.rewrap import rewrap_channels
 from app.domain.identity.rewrap import rewrap_signing_keys
+from app.domain.messages.requeue import FIRST, requeue_some
 from app.domain.outbox.relay import Relay
 from app.lib.broker import Publisher
 from app.lib.crypto import CryptoError, Envelope, parse_keys
 from app.lib.db import Database
 from app.lib.environment import BadEnvironment, variable_names
 from app.lib.errors import Unavailable
+from app.lib.ids import new_id
 from app.lib.logging import configure_logging, get_logger
 from app.lib.metrics import serve
 from app.lib.migrate import migrate as apply_migrations
@@ -114,6 +118,39 @@ def migrate() -> None:
         asyncio.run(body())
     except (Unavailable, OSError) as error:
         sys.exit(f"The database cannot be reached: {error}. Is TURUMBA_DATABASE_URL right, and the server up?")
+
+
+@main.command()
+@click.argument("channel", type=click.UUID)
+def requeue(channel: UUID) -> None:
+    """Send again through the relay what is queued for CHANNEL and was never handed over.
+
+    For when RabbitMQ lost a queue. Harmless otherwise: a message that is dispatched twice is claimed once.
+    """
+    settings = _settings("requeue")
+
+    async def body() -> int:
+        database = Database(settings.database.url, process="requeue", pool_size=1)
+        try:
+            directory = ChannelDirectory(database, Envelope(parse_keys(settings.encryption_keys)))
+            record = await directory.find(channel)
+            if record is None:
+                sys.exit(f"There is no channel {channel}.")
+            total, after = 0, FIRST
+            while True:
+                async with database.unit_of_work() as session:
+                    count, after = await requeue_some(session, record, after, new_id)
+                if not count:
+                    return total
+                total += count
+        finally:
+            await database.close()
+
+    try:
+        total = asyncio.run(body())
+    except Unavailable as error:
+        sys.exit(f"Not finished: {error} Run it again.")
+    click.echo(f"{total} messages are in the outbox again.")
 
 
 @main.group()

@@ -126,18 +126,16 @@ UNSCOPED_ON_PURPOSE = {
 
 
 def test_tenant_data_is_reached_through_the_scope() -> None:
-    wrong = []
-    for module, path in sources("app", "scheduler"):
-        if module in UNSCOPED_ON_PURPOSE:
-            continue
-        for node in ast.walk(ast.parse(path.read_text())):
-            if (
-                isinstance(node, ast.Call)
-                and isinstance(node.func, ast.Name)
-                and node.func.id in {"select", "update", "delete"}
-                and any(isinstance(arg, ast.Name) and arg.id in TENANT_MODELS for arg in node.args)
-            ):
-                wrong.append(f"{module}:{node.lineno} {node.func.id}() without Scope")
+    wrong = [
+        f"{module}:{node.lineno} {node.func.id}() without Scope"
+        for module, path in sources("app", "scheduler")
+        if module not in UNSCOPED_ON_PURPOSE
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id in {"select", "update", "delete"}
+        and any(getattr(name, "id", None) in TENANT_MODELS for arg in node.args for name in ast.walk(arg))
+    ]
     assert not wrong, "\n".join(wrong)
 
 

@@ -1,8 +1,8 @@
 """Messages with their attempts, parts, events and parked receipts; the outbox.
 
 Everything that grows with traffic is range-partitioned by week, so that retention drops tables instead of rows and the
-indexes in use stay small: `messages` and `message_attempts` and `message_events` by the time in the message's UUIDv7, the
-parts by the moment they were submitted.
+indexes in use stay small: `messages`, `message_attempts` and `message_events` by the time in the message's UUIDv7,
+the parts by the moment they were submitted.
 """
 
 from alembic import op
@@ -181,8 +181,8 @@ SELECT ensure_message_partitions(now() - interval '7 days', now() + interval '28
 """
 
 DOWN = """
-DROP TABLE outbox, consumed_events, message_retries, inbound_keys, parked_receipts, message_parts, message_events, message_attempts,
-    messages CASCADE;
+DROP TABLE outbox, consumed_events, message_retries, inbound_keys, parked_receipts, message_parts, message_events,
+    message_attempts, messages CASCADE;
 DROP FUNCTION ensure_message_partitions(timestamptz, timestamptz);
 DROP FUNCTION uuid7_floor(timestamptz);
 """

@@ -28,14 +28,14 @@ def test_unknown_is_settled_by_late_evidence_but_never_requeued() -> None:
 
 
 def test_final_statuses() -> None:
-    assert FINAL == {
+    assert {
         MessageStatus.DELIVERED,
         MessageStatus.READ,
         MessageStatus.FAILED,
         MessageStatus.EXPIRED,
         MessageStatus.CANCELED,
         MessageStatus.RECEIVED,
-    }
+    } == FINAL
 
 
 def test_the_pairs_are_the_table() -> None:

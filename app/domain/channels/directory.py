@@ -130,6 +130,11 @@ class ChannelDirectory:
         """
         return await self._read(select(Channel).where(Channel.type == channel_type, Channel.deleted_at.is_(None)))
 
+    async def find(self, channel_id: UUID) -> ChannelRecord | None:
+        """A channel of whatever account, for the installation's own operator; None when there is none."""
+        found = await self._read(select(Channel).where(Channel.id == channel_id))
+        return found[0] if found else None
+
     async def recently_deleted(self) -> list[ChannelRecord]:
         """Channels deleted within a week: messages may still be queued for them, and must be told so."""
         return await self._read(select(Channel).where(Channel.deleted_at > func.now() - timedelta(days=7)))

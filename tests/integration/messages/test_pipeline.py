@@ -8,6 +8,7 @@ import httpx
 import pytest
 from sqlalchemy import text
 
+from app.domain.channels.directory import ChannelDirectory
 from app.domain.messages.events import (
     DispatchMessage,
     Failure,
@@ -18,9 +19,13 @@ from app.domain.messages.events import (
     ResultBatch,
     SubmitResult,
     SubmittedPart,
+    decode_dispatch,
 )
 from app.domain.messages.handover import Handover, Verdict
+from app.domain.messages.requeue import FIRST, requeue_some
 from app.domain.messages.results import apply_results
+from app.lib.broker import dispatch_queue
+from app.lib.crypto import Envelope
 from app.lib.db import Database
 from app.lib.ids import new_id
 
@@ -270,3 +275,21 @@ async def test_a_settled_message_is_not_handed_over(bench: Bench) -> None:
     await bench.apply(results=[SubmitResult(message.bytes, 1, Outcome.UNKNOWN, time.time())])
     assert await bench.claim(message) is Verdict.SETTLED
     assert await bench.claim(new_id()) is Verdict.SETTLED
+
+
+async def test_requeue_dispatches_what_was_never_handed_over(
+    bench: Bench, database: Database, envelope: Envelope
+) -> None:
+    stranded, claimed = await bench.message(), await bench.message()
+    await bench.claim(claimed)
+    record = await ChannelDirectory(database, envelope).find(bench.channel_id)
+    assert record is not None
+    # Rolled back at the end, so that no relay of another test takes the rows.
+    async with database.reading() as session:
+        assert await requeue_some(session, record, FIRST, new_id) == (1, stranded)
+        rows = await session.execute(
+            text("SELECT body FROM outbox WHERE queue = :queue"), {"queue": dispatch_queue(bench.channel_id, "high")}
+        )
+        batches = [decode_dispatch(row.body) for row in rows]
+        assert [message.id for batch in batches for message in batch.messages] == [stranded.bytes]
+        assert await requeue_some(session, record, stranded, new_id) == (0, stranded)
