@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import sys
 import tempfile
 from uuid import UUID
@@ -30,6 +31,8 @@ from app.workers.main import run_worker
 
 log = get_logger(__name__)
 
+_METRICS_DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
+
 
 def _settings(process: str) -> Settings:
     try:
@@ -53,9 +56,13 @@ def main() -> None:
 def api() -> None:
     """Serve the HTTP API until SIGTERM."""
     settings = _settings("api")
-    # Every worker process writes its counters here, and whichever is scraped adds them up.
-    with tempfile.TemporaryDirectory(prefix="turumba-metrics-") as directory:
-        os.environ["PROMETHEUS_MULTIPROC_DIR"] = directory
+    directory = os.environ.get(_METRICS_DIRECTORY)
+    if settings.api.workers > 1 and directory is None:
+        # Every worker process writes its counters to files there, and whichever is scraped adds them up. The client
+        # library looks for it when it is imported, which it is already: begin again with it set.
+        os.environ[_METRICS_DIRECTORY] = tempfile.mkdtemp(prefix="turumba-metrics-")
+        os.execv(sys.executable, [sys.executable, *sys.argv])
+    try:
         Granian(
             "app.main:create_app",
             factory=True,
@@ -69,6 +76,9 @@ def api() -> None:
             respawn_failed_workers=True,
             workers_kill_timeout=20,
         ).serve()
+    finally:
+        if directory is not None:
+            shutil.rmtree(directory, ignore_errors=True)
 
 
 @main.command()

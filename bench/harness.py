@@ -17,6 +17,7 @@ from typing import Any
 
 import httpx
 
+from deploy.local.installation import Installation
 from deploy.local.processes import LocalStack
 from deploy.local.services import clean
 
@@ -66,9 +67,9 @@ def _revision() -> str:
 @asynccontextmanager
 async def running_stack(**settings: str) -> AsyncIterator[LocalStack]:
     """The whole product on private PostgreSQL (fsync on) and RabbitMQ, with an empty database."""
-    stack = LocalStack(DIRECTORY, given={f"TURUMBA_{name.upper()}": value for name, value in settings.items()})
     # What an earlier benchmark stored would be part of what this one measures.
-    await asyncio.to_thread(clean, stack.installation)
+    await asyncio.to_thread(clean, Installation(DIRECTORY))
+    stack = LocalStack(DIRECTORY, given={f"TURUMBA_{name.upper()}": value for name, value in settings.items()})
     say("starting the stack")
     await stack.start()
     try:
