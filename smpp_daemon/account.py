@@ -331,7 +331,7 @@ class OperatorAccount:
                     # Claimed by a process that is gone: this one's own messages are in the backlog only once.
                     self.counters.unknown += 1
                     metrics.unknown.inc()
-                    self._reporter.result(outcomes.unanswered(item, self.config.on_unknown, at), item)
+                    self._reporter.result(outcomes.taken(item, self.config.on_unknown, at), item)
                 case Verdict.SETTLED:
                     nothing_to_do.append(item)
         if nothing_to_do:

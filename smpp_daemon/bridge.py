@@ -11,11 +11,10 @@ from uuid import UUID
 
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
-from aio_pika.exceptions import AMQPError
 from aiormq.exceptions import ChannelInvalidStateError
 
 from app.domain.messages.events import Lane
-from app.lib.broker import Topology, dispatch_queue
+from app.lib.broker import Topology, dispatch_queue, unavailable_broker
 from app.lib.errors import Unavailable
 from app.lib.logging import get_logger
 from app.lib.service import backoff
@@ -26,8 +25,6 @@ CONNECT_SECONDS = 10.0
 CALL_SECONDS = 10.0
 PREFETCH = {Lane.HIGH: 20, Lane.BULK: 8}
 """Deliveries (batches of up to 500) in hand for each lane."""
-
-_LOST = (OSError, AMQPError, TimeoutError, ChannelInvalidStateError, RuntimeError)
 
 
 class BrokerLink:
@@ -54,17 +51,19 @@ class BrokerLink:
         """A new channel. Raises `Unavailable`."""
         if self._connection is None or self._connection.is_closed:
             raise Unavailable("RabbitMQ is not reachable.", retry_after=1.0)
-        return await self._connection.channel(publisher_confirms=False)
+        with unavailable_broker():
+            return await self._connection.channel(publisher_confirms=False)
 
     async def run(self) -> None:
         """Keep the connection up until cancelled."""
         failures = 0
         while True:
             try:
-                async with asyncio.timeout(CONNECT_SECONDS):
-                    self._connection = await aio_pika.connect(
-                        self._url, client_properties={"connection_name": self._name}
-                    )
+                with unavailable_broker():
+                    async with asyncio.timeout(CONNECT_SECONDS):
+                        self._connection = await aio_pika.connect(
+                            self._url, client_properties={"connection_name": self._name}
+                        )
                 closed = asyncio.Event()
                 self._connection.close_callbacks.add(lambda *_, closed=closed: closed.set())
                 failures = 0
@@ -72,8 +71,8 @@ class BrokerLink:
                     listener()
                 await closed.wait()
                 log.warning("connection to RabbitMQ lost")
-            except _LOST as error:
-                log.warning("RabbitMQ is not reachable", reason=str(error) or type(error).__name__)
+            except Unavailable as error:
+                log.warning("RabbitMQ is not reachable", cause=repr(error.__cause__))
             self._connection = None
             failures += 1
             await asyncio.sleep(backoff(failures, most=5.0))
@@ -82,7 +81,7 @@ class BrokerLink:
         """Close the connection; what is unacknowledged goes back to the queues."""
         connection, self._connection = self._connection, None
         if connection is not None:
-            with suppress(*_LOST):
+            with suppress(Unavailable), unavailable_broker():
                 async with asyncio.timeout(CALL_SECONDS):
                     await connection.close()
 
@@ -117,29 +116,34 @@ class DispatchConsumer:
     async def start(self) -> None:
         """Consume from both lanes. Raises `Unavailable`; then nothing is consumed."""
         try:
-            async with asyncio.timeout(CALL_SECONDS):
-                channel = self._channel
-                if channel is None:
-                    channel = await self._link.channel()
-                    await self._watch(channel)
-                for lane in Lane:
-                    queue = await self._link.topology.declare(channel, dispatch_queue(self._channel_id, lane.value))
-                    # Prefetch counts for the consumers that begin after it.
-                    await channel.set_qos(PREFETCH[lane])
-                    tag = await queue.consume(self._on_message)
-                    self._consuming.append((queue, tag))
-        except _LOST as error:
+            with unavailable_broker("The channel's queues cannot be consumed from; will try again."):
+                async with asyncio.timeout(CALL_SECONDS):
+                    await self._begin()
+        except Unavailable:
             await self.close()
-            raise Unavailable(f"cannot consume: {str(error) or type(error).__name__}") from error
+            raise
+
+    async def _begin(self) -> None:
+        channel = self._channel
+        if channel is None:
+            channel = await self._link.channel()
+            await self._watch(channel)
+        for lane in Lane:
+            queue = await self._link.topology.declare(channel, dispatch_queue(self._channel_id, lane.value))
+            # Prefetch counts for the consumers that begin after it.
+            await channel.set_qos(PREFETCH[lane])
+            tag = await queue.consume(self._on_message)
+            self._consuming.append((queue, tag))
 
     async def cancel(self) -> None:
         """Let nothing more come; what was delivered can still be acknowledged or handed back."""
         consuming, self._consuming = self._consuming, []
         try:
-            async with asyncio.timeout(CALL_SECONDS):
-                for queue, tag in consuming:
-                    await queue.cancel(tag)
-        except _LOST:
+            with unavailable_broker():
+                async with asyncio.timeout(CALL_SECONDS):
+                    for queue, tag in consuming:
+                        await queue.cancel(tag)
+        except Unavailable:
             await self.close()
 
     async def close(self) -> None:
@@ -147,7 +151,7 @@ class DispatchConsumer:
         channel, self._channel = self._channel, None
         self._consuming.clear()
         if channel is not None:
-            with suppress(*_LOST):
+            with suppress(Unavailable), unavailable_broker():
                 async with asyncio.timeout(CALL_SECONDS):
                     await channel.close()
 
@@ -175,7 +179,7 @@ class DispatchConsumer:
 
 async def acknowledge(deliveries: Iterable[AbstractIncomingMessage]) -> None:
     """Acknowledge; a delivery of a channel that is gone will come again, which does no harm."""
-    with suppress(*_LOST):
+    with suppress(Unavailable), unavailable_broker():
         async with asyncio.timeout(CALL_SECONDS):
             for delivery in deliveries:
                 with suppress(ChannelInvalidStateError):
@@ -184,7 +188,7 @@ async def acknowledge(deliveries: Iterable[AbstractIncomingMessage]) -> None:
 
 async def hand_back(deliveries: Iterable[AbstractIncomingMessage]) -> None:
     """Put deliveries back into their queue, at their old places."""
-    with suppress(*_LOST):
+    with suppress(Unavailable), unavailable_broker():
         async with asyncio.timeout(CALL_SECONDS):
             for delivery in deliveries:
                 with suppress(ChannelInvalidStateError):
@@ -193,6 +197,6 @@ async def hand_back(deliveries: Iterable[AbstractIncomingMessage]) -> None:
 
 async def dead_letter(delivery: AbstractIncomingMessage) -> None:
     """Nobody can read it: to the queue an operator looks at."""
-    with suppress(*_LOST):
+    with suppress(Unavailable), unavailable_broker():
         async with asyncio.timeout(CALL_SECONDS):
             await delivery.reject(requeue=False)

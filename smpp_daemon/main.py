@@ -39,7 +39,7 @@ def main() -> None:
     serve(settings.metrics.host, settings.metrics.port)
     try:
         run_process(lambda stop: run_daemon(settings, stop))
-    except (SocketInUseError, OSError) as error:
+    except (SocketInUseError, PermissionError) as error:
         sys.exit(f"smppd cannot start: {error}")
 
 

@@ -50,6 +50,14 @@ def unanswered(item: Item, policy: OnUnknown, at: float, parts: list[SubmittedPa
     return SubmitResult(item.message.id, item.message.attempt, outcome, at, parts or [], failure)
 
 
+def taken(item: Item, policy: OnUnknown, at: float) -> SubmitResult:
+    """Another process claimed the message and may have sent and reported it.
+
+    Never `failed`, whatever the channel's policy: its `sent` may be on the way, and `failed` could follow `sent`.
+    """
+    return unanswered(item, OnUnknown.RESEND if policy is OnUnknown.RESEND else OnUnknown.HOLD, at)
+
+
 def interrupted(item: Item, at: float) -> SubmitResult:
     """Some parts are accepted and the others will not be sent: sending it again would repeat the accepted ones."""
     return SubmitResult(item.message.id, item.message.attempt, Outcome.FAILED, at, _parts(item), INTERRUPTED)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
@@ -12,6 +13,9 @@ from aio_pika.exceptions import AMQPError, DeliveryError, PublishError
 from aiormq.exceptions import ChannelInvalidStateError
 
 from app.lib.errors import Unavailable
+
+BROKER_ERRORS = (OSError, TimeoutError, AMQPError, ChannelInvalidStateError, RuntimeError)
+"""What aio-pika and aiormq raise when the connection or the channel is not there (any more)."""
 
 RESULTS_QUEUE = "turumba.results"
 """Submit results, receipts and inbound messages of every sender."""
@@ -91,6 +95,26 @@ class Refused(msgspec.Struct, frozen=True):
     reason: str
 
 
+class unavailable_broker:  # noqa: N801 - a context manager used like a function
+    """Turns whatever aio-pika raises when RabbitMQ is away into `Unavailable`.
+
+    That includes a `CancelledError` nobody asked for: a connection that dies while a call waits cancels the call's
+    future, and taken for a cancellation of our own it would end a task that was meant to live for ever.
+    """
+
+    def __init__(self, detail: str = "RabbitMQ is not reachable; will try again.") -> None:
+        self._detail = detail
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, _: type[BaseException] | None, error: BaseException | None, __: object) -> None:
+        task = asyncio.current_task()
+        stray = isinstance(error, asyncio.CancelledError) and task is not None and not task.cancelling()
+        if stray or isinstance(error, BROKER_ERRORS):
+            raise Unavailable(self._detail, retry_after=1.0) from error
+
+
 class Publisher:
     """Publishes persistent, mandatory, confirmed messages. It declares no queue: whoever consumes one does.
 
@@ -114,14 +138,15 @@ class Publisher:
         """
         outgoing = list(messages)
         try:
-            async with asyncio.timeout(self._timeout):
-                channel = await self._open()
-                outcomes = await asyncio.gather(
-                    *(self._publish_one(channel, message) for message in outgoing), return_exceptions=True
-                )
-        except (OSError, AMQPError, TimeoutError, ChannelInvalidStateError) as error:
+            with unavailable_broker():
+                async with asyncio.timeout(self._timeout):
+                    channel = await self._open()
+                    outcomes = await asyncio.gather(
+                        *(self._publish_one(channel, message) for message in outgoing), return_exceptions=True
+                    )
+        except Unavailable:
             await self.close()
-            raise Unavailable("RabbitMQ is not reachable; will try again.", retry_after=1.0) from error
+            raise
         refused: list[Refused] = []
         for index, outcome in enumerate(outcomes):
             if isinstance(outcome, DeliveryError):
@@ -160,8 +185,6 @@ class Publisher:
 
 
 async def _quietly(close: Callable[[], Any]) -> None:
-    try:
+    with suppress(Unavailable), unavailable_broker():
         async with asyncio.timeout(3):
             await close()
-    except (OSError, AMQPError, TimeoutError, ChannelInvalidStateError):
-        return

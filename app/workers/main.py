@@ -1,14 +1,13 @@
 """`turumba worker`: results for all channels, and sending for those that are not SMPP."""
 
 import asyncio
+from contextlib import suppress
 
-from aio_pika.exceptions import AMQPError
-from aiormq.exceptions import ChannelInvalidStateError
 from faststream.rabbit import Channel, RabbitBroker
 
 from app.domain.channels.directory import ChannelDirectory
 from app.domain.messages.handover import Handover
-from app.lib.broker import DEAD_QUEUE, RESULTS_QUEUE, Publisher, Topology
+from app.lib.broker import DEAD_QUEUE, RESULTS_QUEUE, Publisher, Topology, unavailable_broker
 from app.lib.crypto import Envelope, parse_keys
 from app.lib.db import Database
 from app.lib.errors import Unavailable
@@ -21,8 +20,6 @@ from app.workers.results import subscribe_results
 from app.workers.topology import declare_one_by_one
 
 log = get_logger(__name__)
-
-BROKER_ERRORS = (OSError, TimeoutError, AMQPError, ChannelInvalidStateError, Unavailable)
 
 
 async def run_worker(settings: Settings, stop: Stop) -> None:
@@ -40,11 +37,12 @@ async def run_worker(settings: Settings, stop: Stop) -> None:
     try:
         while not stop.requested:
             try:
-                await _serve(settings, database, directory, stop)
+                with unavailable_broker():
+                    await _serve(settings, database, directory, stop)
                 failures = 0
-            except BROKER_ERRORS as error:
+            except Unavailable as error:
                 failures += 1
-                log.warning("RabbitMQ is not usable", reason=str(error) or type(error).__name__)
+                log.warning("cannot consume", reason=error.detail, cause=repr(error.__cause__))
             if not stop.requested:
                 await stop.wait(backoff(failures, most=5.0))
     finally:
@@ -89,8 +87,6 @@ async def _serve(settings: Settings, database: Database, directory: ChannelDirec
 
 
 async def _close(broker: RabbitBroker) -> None:
-    try:
+    with suppress(Unavailable), unavailable_broker():
         async with asyncio.timeout(25):
             await broker.stop()
-    except BROKER_ERRORS as error:
-        log.warning("the connection to RabbitMQ did not close well", reason=str(error) or type(error).__name__)

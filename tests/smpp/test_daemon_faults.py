@@ -75,20 +75,23 @@ async def test_the_same_batch_twice_is_sent_once(world: World) -> None:
         assert await world.queued() == 0
 
 
+@pytest.mark.parametrize(
+    ("policy", "outcome"), [("hold", Outcome.UNKNOWN), ("fail", Outcome.UNKNOWN), ("resend", Outcome.RETRY)]
+)
 async def test_what_another_process_claimed_and_never_reported_is_unknown(
-    world: World, daemon_config: Settings
+    world: World, daemon_config: Settings, policy: str, outcome: Outcome
 ) -> None:
     """The daemon was killed between the claim and the answer."""
     database = Database(daemon_config.database.url, process="test", pool_size=1)
     async with Simulator() as operator:
-        await world.make_channel(operator.port)
+        await world.make_channel(operator.port, on_unknown=policy)
         messages = await world.messages(20)
         await Handover(database).claim(world.account_id, world.channel_id, messages[:5])
         await database.close()
         await world.publish(world.batch(messages))
         async with running(world.settings):
             await eventually(lambda: len(world.results.results) >= 20)
-        assert sorted(world.results.outcomes(Outcome.UNKNOWN)) == sorted(message.id for message in messages[:5])
+        assert sorted(world.results.outcomes(outcome)) == sorted(message.id for message in messages[:5])
         assert operator.accepted == 15
 
 

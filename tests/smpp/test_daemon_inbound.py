@@ -1,6 +1,7 @@
 """What operators send: receipts in every form, replies, long replies."""
 
 import asyncio
+from typing import cast
 
 from app.domain.messages.events import ReceiptStatus
 from app.lib.ids import new_id
@@ -84,8 +85,8 @@ class Operator(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        # uvloop's transports are no subclasses of asyncio's.
+        self.transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
         for event in self.session.receive(data, 0.0):
@@ -113,7 +114,7 @@ async def test_replies_are_published_before_they_are_answered(world: World) -> N
 
     server = await asyncio.get_running_loop().create_server(connect, "127.0.0.1", 0)
     await world.make_channel(server.sockets[0].getsockname()[1])
-    async with running(world.settings) as daemon:
+    async with server, running(world.settings) as daemon:
         await bound(daemon, world)
         operator = operators[0]
         reply = DeliverSm(source_addr_ton=1, source_addr="251911", destination_addr="8080", short_message=b"OK")
@@ -128,6 +129,4 @@ async def test_replies_are_published_before_they_are_answered(world: World) -> N
         operator.deliver(part(1, 2, reference=9), "lonely")
         await eventually(lambda: "lonely" in operator.answers)
         assert len(world.results.inbound) == 3
-    server.close()
-    await server.wait_closed()
     assert sorted(message.text for message in world.results.inbound) == ["12", "OK", "OK", "x"]
