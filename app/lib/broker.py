@@ -20,6 +20,9 @@ BROKER_ERRORS = (OSError, TimeoutError, AMQPError, ChannelInvalidStateError, Run
 RESULTS_QUEUE = "turumba.results"
 """Submit results, receipts and inbound messages of every sender."""
 
+DELIVERY_LIMIT = 1_000_000
+"""Deliveries of one message before it is dead-lettered: poison is rejected by who cannot read it, not counted out."""
+
 DEAD_QUEUE = "turumba.dead"
 """Where deliveries go that no consumer could read."""
 
@@ -52,7 +55,12 @@ class Topology:
         """The declaration of any of our queues, by its name."""
         if name == DEAD_QUEUE:
             return QueueSpec(name, {"x-queue-type": "quorum"})
-        dead_letter = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": DEAD_QUEUE}
+        dead_letter = {
+            "x-dead-letter-exchange": "",
+            "x-dead-letter-routing-key": DEAD_QUEUE,
+            # Every loss of a consumer counts as a delivery, and RabbitMQ 4 gives up after 20 of them.
+            "x-delivery-limit": DELIVERY_LIMIT,
+        }
         if name == RESULTS_QUEUE:
             return QueueSpec(name, {"x-queue-type": "quorum", **dead_letter})
         if name.startswith(DISPATCH_PREFIX):

@@ -87,7 +87,8 @@ class Database:
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=connect_timeout,
-            pool_pre_ping=False,
+            # After a restart of the server every pooled connection is dead: no request should be the one to notice.
+            pool_pre_ping=True,
             connect_args={
                 "timeout": connect_timeout,
                 "command_timeout": statement_timeout,

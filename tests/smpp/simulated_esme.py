@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Self
+from typing import Self, cast
 
 from smpp_daemon.protocol.codec import encode_body
 from smpp_daemon.protocol.constants import BindMode
@@ -61,8 +61,8 @@ class Esme(asyncio.Protocol):
         return esme
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        # uvloop's transports are no subclasses of asyncio's.
+        self.transport = cast("asyncio.Transport", transport)
         self.session.bind(self.loop.time())
         self.flush()
 
