@@ -19,7 +19,8 @@ from scheduler.main import run_scheduler
 DEADLINE = 60.0
 
 
-@pytest.fixture(scope="session")
+# Not for the whole session: it takes from the results queue, which other tests read for themselves.
+@pytest.fixture(scope="module")
 async def pipeline(settings: Settings, database: Database) -> AsyncIterator[None]:
     stop = Stop()
     publisher = Publisher(settings.broker.url, name="test")
