@@ -19,28 +19,19 @@ from app.domain.outbox.relay import Relay
 from app.lib.broker import Publisher
 from app.lib.crypto import CryptoError, Envelope, parse_keys
 from app.lib.db import Database
-from app.lib.environment import BadEnvironment, variable_names
+from app.lib.environment import variable_names
 from app.lib.errors import Unavailable
 from app.lib.ids import new_id
-from app.lib.logging import configure_logging, get_logger
+from app.lib.logging import get_logger
 from app.lib.metrics import serve
 from app.lib.migrate import migrate as apply_migrations
 from app.lib.service import Stop, run_process
-from app.settings import PREFIX, Settings, read_settings
+from app.settings import PREFIX, Settings, settings_for
 from app.workers.main import run_worker
 
 log = get_logger(__name__)
 
 _METRICS_DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
-
-
-def _settings(process: str) -> Settings:
-    try:
-        settings = read_settings()
-    except BadEnvironment as error:
-        sys.exit(str(error))
-    configure_logging(settings.log.level, settings.log.format, process)
-    return settings
 
 
 @click.group()
@@ -55,7 +46,7 @@ def main() -> None:
 @main.command()
 def api() -> None:
     """Serve the HTTP API until SIGTERM."""
-    settings = _settings("api")
+    settings = settings_for("api")
     directory = os.environ.get(_METRICS_DIRECTORY)
     if settings.api.workers > 1 and directory is None:
         # Every worker process writes its counters to files there, and whichever is scraped adds them up. The client
@@ -84,7 +75,7 @@ def api() -> None:
 @main.command()
 def relay() -> None:
     """Publish the outbox to RabbitMQ until SIGTERM."""
-    settings = _settings("relay")
+    settings = settings_for("relay")
     serve(settings.metrics.host, settings.metrics.port)
 
     async def body(stop: Stop) -> None:
@@ -107,7 +98,7 @@ def relay() -> None:
 @main.command()
 def worker() -> None:
     """Apply results and send through HTTP connectors until SIGTERM."""
-    settings = _settings("worker")
+    settings = settings_for("worker")
     serve(settings.metrics.host, settings.metrics.port)
     run_process(lambda stop: run_worker(settings, stop))
 
@@ -115,7 +106,7 @@ def worker() -> None:
 @main.command()
 def migrate() -> None:
     """Bring the database to this release's schema. Safe while the previous release is serving."""
-    settings = _settings("migrate")
+    settings = settings_for("migrate")
 
     async def body() -> None:
         database = Database(settings.database.url, process="migrate", pool_size=1, statement_timeout=3600)
@@ -137,7 +128,7 @@ def requeue(channel: UUID) -> None:
 
     For when RabbitMQ lost a queue. Harmless otherwise: a message that is dispatched twice is claimed once.
     """
-    settings = _settings("requeue")
+    settings = settings_for("requeue")
 
     async def body() -> int:
         database = Database(settings.database.url, process="requeue", pool_size=1)
@@ -171,7 +162,7 @@ def keys() -> None:
 @keys.command()
 def rewrap() -> None:
     """Put all stored secrets under the first key of TURUMBA_ENCRYPTION_KEYS. The processes may keep running."""
-    settings = _settings("keys")
+    settings = settings_for("keys")
 
     async def body() -> int:
         database = Database(settings.database.url, process="keys", pool_size=1)

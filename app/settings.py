@@ -1,13 +1,15 @@
 """Every setting of every process, read once from `TURUMBA_*` environment variables."""
 
 import os
+import sys
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
-from app.lib.environment import read_environment
+from app.lib.environment import BadEnvironment, read_environment
+from app.lib.logging import configure_logging
 
 PREFIX = "TURUMBA_"
 IGNORED_PREFIXES = ("TURUMBA_LOCAL_", "TURUMBA_TEST_", "TURUMBA_PYTHON")
@@ -96,3 +98,13 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
     return read_environment(
         Settings, os.environ if environ is None else environ, prefix=PREFIX, ignored_prefixes=IGNORED_PREFIXES
     )
+
+
+def settings_for(process: str) -> Settings:
+    """The settings of a process that starts now, with its logs set up; ends it with a list of every mistake."""
+    try:
+        settings = read_settings()
+    except BadEnvironment as error:
+        sys.exit(str(error))
+    configure_logging(settings.log.level, settings.log.format, process)
+    return settings

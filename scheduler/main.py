@@ -1,7 +1,6 @@
 """`turumba-scheduler`: ticks; the leader's ticks do the work."""
 
 import asyncio
-import sys
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
@@ -9,12 +8,11 @@ import click
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from app.lib.db import Database
-from app.lib.environment import BadEnvironment
 from app.lib.errors import Unavailable
-from app.lib.logging import configure_logging, get_logger
+from app.lib.logging import get_logger
 from app.lib.metrics import serve
 from app.lib.service import Stop, run_process
-from app.settings import Settings, read_settings
+from app.settings import Settings, settings_for
 from scheduler.jobs.retries import enqueue_retries
 from scheduler.jobs.upkeep import declare_orphans, make_partitions, prune
 from scheduler.leader import Leader
@@ -76,10 +74,6 @@ async def run_scheduler(settings: Settings, stop: Stop) -> None:
 @click.command()
 def main() -> None:
     """Run the scheduler: retries, partitions and retention. Several may run; one of them leads."""
-    try:
-        settings = read_settings()
-    except BadEnvironment as error:
-        sys.exit(str(error))
-    configure_logging(settings.log.level, settings.log.format, "scheduler")
+    settings = settings_for("scheduler")
     serve(settings.metrics.host, settings.metrics.port)
     run_process(lambda stop: run_scheduler(settings, stop))

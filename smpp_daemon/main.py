@@ -4,11 +4,9 @@ import sys
 
 import click
 
-from app.lib.environment import BadEnvironment
-from app.lib.logging import configure_logging
 from app.lib.metrics import serve
 from app.lib.service import Stop, run_process
-from app.settings import Settings, read_settings
+from app.settings import Settings, settings_for
 from smpp_daemon import metrics as _metrics  # noqa: F401 - registers them
 from smpp_daemon.admin import SocketInUseError
 from smpp_daemon.daemon import Daemon
@@ -31,11 +29,7 @@ def main() -> None:
     Settings come from TURUMBA_* variables. SIGTERM drains and unbinds first. Several daemons share the channels, and a
     survivor takes over within seconds. Ask a running one with smppctl.
     """
-    try:
-        settings = read_settings()
-    except BadEnvironment as error:
-        sys.exit(str(error))
-    configure_logging(settings.log.level, settings.log.format, "smppd")
+    settings = settings_for("smppd")
     serve(settings.metrics.host, settings.metrics.port)
     try:
         run_process(lambda stop: run_daemon(settings, stop))
