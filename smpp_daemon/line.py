@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from app.domain.messages.events import Outcome, SubmitResult
-from connectors.smpp.config import OnUnknown
+from connectors.smpp.options import OnUnknown
 from smpp_daemon import metrics
 from smpp_daemon.backlog import NOT_ANSWERED, Item
 from smpp_daemon.outcomes import conclude, interrupted, is_open

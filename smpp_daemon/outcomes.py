@@ -1,7 +1,7 @@
 """What the operator's answers to the parts of a message mean for the message."""
 
 from app.domain.messages.events import Failure, Outcome, SubmitResult, SubmittedPart
-from connectors.smpp.config import OnUnknown
+from connectors.smpp.options import OnUnknown
 from smpp_daemon.backlog import NOT_ANSWERED, Item
 from smpp_daemon.protocol.status import StatusClass, describe
 

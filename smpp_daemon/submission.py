@@ -4,7 +4,8 @@ import random
 from collections.abc import Callable
 
 from app.domain.messages.events import DispatchMessage
-from connectors.smpp.config import LongMessage, SmppConfig
+from connectors.smpp.config import SmppConfig
+from connectors.smpp.options import LongMessage
 from connectors.sms_text.segments import Encoding, Segment, Style, count, segment
 from smpp_daemon.addresses import source_address
 from smpp_daemon.protocol.codec import SubmitTemplate

@@ -7,7 +7,8 @@ import pytest
 
 from app.domain.messages.events import DispatchBatch, DispatchMessage, Lane, Outcome
 from app.lib.ids import new_id
-from connectors.smpp.config import LongMessage, OnUnknown, SmppConfig, SmppHost
+from connectors.smpp.config import SmppConfig, SmppHost
+from connectors.smpp.options import LongMessage, OnUnknown
 from smpp_daemon.addresses import source_address, written_address
 from smpp_daemon.backlog import NOT_ANSWERED, Backlog, Batch, Item
 from smpp_daemon.claims import set_size

@@ -21,8 +21,29 @@ class Lane(StrEnum):
     BULK = "bulk"
 
 
+class SmsOptions(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """What a short message asks for beyond its text; connectors that are not SMS know nothing of it.
+
+    `data` is user data that goes out as it is instead of the text, with `data_coding` (SMPP 3.4 §5.2.19), and `udh` the
+    header in front of it, its length octet included (3GPP TS 23.040 §9.2.3.24). `flash` shows a text without storing
+    it. `tlvs` are (tag, value). None leaves to the channel what it says.
+    """
+
+    data: bytes | None = None
+    udh: bytes = b""
+    data_coding: int | None = None
+    flash: bool = False
+    priority: int | None = None
+    service_type: str | None = None
+    protocol_id: int | None = None
+    tlvs: tuple[tuple[int, bytes], ...] = ()
+
+
 class DispatchMessage(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """One message to hand to a provider. `id` is the 16 bytes of the message's UUIDv7, `attempt` counts from 1."""
+    """One message to hand to a provider. `id` is the 16 bytes of the message's UUIDv7, `attempt` counts from 1.
+
+    `sms` is an encoded `SmsOptions` (`decode_sms_options`), None for nearly every message.
+    """
 
     id: bytes
     attempt: int
@@ -30,6 +51,7 @@ class DispatchMessage(msgspec.Struct, array_like=True, frozen=True, gc=False):
     sender: str | None
     text: str
     validity_seconds: int | None = None
+    sms: bytes | None = None
 
 
 class DispatchBatch(msgspec.Struct, array_like=True, frozen=True):
@@ -143,6 +165,9 @@ class ResultBatch(msgspec.Struct, array_like=True, frozen=True):
 _encoder = msgspec.msgpack.Encoder()
 encode = _encoder.encode
 """Either batch → MessagePack bytes."""
+
+decode_sms_options = msgspec.msgpack.Decoder(SmsOptions).decode
+"""Bytes → `SmsOptions`; raises `msgspec.DecodeError` on anything else. `encode` is the way back."""
 
 decode_dispatch = msgspec.msgpack.Decoder(DispatchBatch).decode
 """Bytes → `DispatchBatch`; raises `msgspec.DecodeError` on anything else."""

@@ -127,12 +127,7 @@ class MessageIntake:
         for submission in submissions:
             for lane, group in groupby(submission.messages, key=lambda message: message.lane):
                 _, queue = queues.setdefault((submission.channel.id, lane), (submission.channel, []))
-                queue.extend(
-                    DispatchMessage(
-                        message.id.bytes, 1, message.to, message.sender, message.text, message.validity_seconds
-                    )
-                    for message in group
-                )
+                queue.extend(message.dispatched() for message in group)
         for (_, lane), (channel, queue) in queues.items():
             rows.extend(dispatch_rows(channel, lane, queue, self._new_id))
         async with self._database.unit_of_work() as session:

@@ -29,5 +29,6 @@ class Message(AccountRecord):
     validity_seconds: Mapped[int | None]
     error: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
     message_metadata: Mapped[dict[str, Any]] = mapped_column("metadata", JSONB)
+    sms: Mapped[bytes | None]
     sent_at: Mapped[datetime | None] = mapped_column(DateTimeUTC(timezone=True))
     delivered_at: Mapped[datetime | None] = mapped_column(DateTimeUTC(timezone=True))

@@ -44,20 +44,25 @@ class NewMessage(msgspec.Struct, frozen=True, gc=False):
     validity_seconds: int | None
     metadata: bytes
     created_at: datetime
+    sms: bytes | None = None
+
+    def dispatched(self) -> DispatchMessage:
+        """Its first attempt, as it travels to the sender."""
+        return DispatchMessage(self.id.bytes, 1, self.to, self.sender, self.text, self.validity_seconds, self.sms)
 
 
 _INSERT = text(
     """
     INSERT INTO messages (id, account_id, channel_id, status, lane, recipient, sender, body, encoding, segments,
-                          validity_seconds, metadata, created_at, updated_at)
+                          validity_seconds, metadata, created_at, updated_at, sms)
     SELECT x.id, x.account_id, x.channel_id, 'queued', x.lane, x.recipient, x.sender, x.body, x.encoding, x.segments,
-           x.validity_seconds, CAST(x.metadata AS jsonb), x.created_at, x.created_at
+           x.validity_seconds, CAST(x.metadata AS jsonb), x.created_at, x.created_at, x.sms
     FROM unnest(CAST(:ids AS uuid[]), CAST(:account_ids AS uuid[]), CAST(:channel_ids AS uuid[]),
                 CAST(:lanes AS text[]), CAST(:recipients AS text[]), CAST(:senders AS text[]), CAST(:bodies AS text[]),
                 CAST(:encodings AS text[]), CAST(:segments AS smallint[]), CAST(:validity AS integer[]),
-                CAST(:metadata AS text[]), CAST(:created AS timestamptz[]))
+                CAST(:metadata AS text[]), CAST(:created AS timestamptz[]), CAST(:sms AS bytea[]))
          AS x(id, account_id, channel_id, lane, recipient, sender, body, encoding, segments, validity_seconds, metadata,
-              created_at)
+              created_at, sms)
     """
 )
 
@@ -79,6 +84,7 @@ async def insert_messages(session: AsyncSession, rows: list[NewMessage]) -> None
             "validity": [row.validity_seconds for row in rows],
             "metadata": [row.metadata.decode() for row in rows],
             "created": [row.created_at for row in rows],
+            "sms": [row.sms for row in rows],
         },
     )
 

@@ -16,7 +16,7 @@ from app.lib.ids import NewId
 
 _STRANDED = text(
     """
-    SELECT m.id, m.lane, m.recipient, m.sender, m.body, m.validity_seconds
+    SELECT m.id, m.lane, m.recipient, m.sender, m.body, m.validity_seconds, m.sms
     FROM messages m
     WHERE m.account_id = :account_id AND m.channel_id = :channel_id AND m.status = 'queued' AND m.id > :after
           AND NOT EXISTS (SELECT FROM message_attempts a WHERE a.message_id = m.id)
@@ -42,7 +42,7 @@ async def requeue_some(session: AsyncSession, channel: ChannelRecord, after: UUI
     )
     for lane in Lane:
         messages = [
-            DispatchMessage(r.id.bytes, 1, r.recipient, r.sender, r.body, r.validity_seconds)
+            DispatchMessage(r.id.bytes, 1, r.recipient, r.sender, r.body, r.validity_seconds, r.sms)
             for r in rows
             if r.lane == lane
         ]

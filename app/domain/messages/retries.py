@@ -19,7 +19,8 @@ _TAKE_DUE = text(
         DELETE FROM message_retries r USING due WHERE r.message_id = due.message_id AND r.attempt = due.attempt
         RETURNING r.message_id, r.attempt, r.account_id, r.channel_id, r.next_attempt_at
     )
-    SELECT t.account_id, t.channel_id, m.lane, m.id, t.attempt, m.recipient, m.sender, m.body, m.validity_seconds
+    SELECT t.account_id, t.channel_id, m.lane, m.id, t.attempt, m.recipient, m.sender, m.body, m.validity_seconds,
+           m.sms
     FROM taken t JOIN messages m ON m.id = t.message_id AND m.account_id = t.account_id
     WHERE m.status = 'queued'
     ORDER BY t.account_id, t.channel_id, m.lane, t.next_attempt_at
@@ -33,7 +34,8 @@ async def enqueue_due_retries(session: AsyncSession, new_id: NewId, most: int = 
     outbox: list[NewOutboxRow] = []
     for (account_id, channel_id, lane), group in groupby(rows, key=lambda r: (r.account_id, r.channel_id, r.lane)):
         messages = [
-            DispatchMessage(r.id.bytes, r.attempt, r.recipient, r.sender, r.body, r.validity_seconds) for r in group
+            DispatchMessage(r.id.bytes, r.attempt, r.recipient, r.sender, r.body, r.validity_seconds, r.sms)
+            for r in group
         ]
         event_id = new_id()
         batch = DispatchBatch(event_id, account_id, channel_id, Lane(lane), messages)

@@ -7,6 +7,7 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from app.domain.messages.content import SmsContent, content_out
 from app.domain.messages.events import Lane
 from app.domain.messages.models import Message
 
@@ -20,11 +21,15 @@ Recipient = Annotated[str, Meta(description="The recipient in E.164.", examples=
 
 
 class MessageCreate(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, rename={"sender": "from"}):
-    """A single message. `lane` defaults to `high` here and to `bulk` inside a batch."""
+    """A single message. `lane` defaults to `high` here and to `bulk` inside a batch.
+
+    `text` may be left out when `content` brings the data itself.
+    """
 
     channel_id: UUID
     to: Recipient
-    text: Annotated[str, Meta(min_length=1, max_length=MAX_TEXT, examples=["Hello"])]
+    text: Annotated[str, Meta(min_length=1, max_length=MAX_TEXT, examples=["Hello"])] | None = None
+    content: SmsContent | None = None
     sender: Annotated[str, Meta(min_length=1, max_length=21)] | None = None
     lane: Lane | None = None
     validity_seconds: Annotated[int, Meta(ge=1, le=MAX_VALIDITY)] | None = None
@@ -64,6 +69,7 @@ class MessageOut(msgspec.Struct, rename={"sender": "from"}):
     segments: int
     validity_seconds: int | None
     error: MessageFailure | None
+    content: SmsContent | None
     metadata: dict[str, Any]
     created_at: datetime
     updated_at: datetime
@@ -143,6 +149,7 @@ def message_out(row: Message) -> MessageOut:
         segments=row.segments,
         validity_seconds=row.validity_seconds,
         error=msgspec.convert(row.error, MessageFailure) if row.error else None,
+        content=content_out(row.sms),
         metadata=row.message_metadata,
         created_at=row.created_at,
         updated_at=row.updated_at,

@@ -11,6 +11,7 @@ from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.domain.channels.directory import ChannelDirectory, ChannelRecord
+from app.domain.messages.content import sms_options
 from app.domain.messages.events import Lane
 from app.domain.messages.intake import MessageIntake
 from app.domain.messages.models import Message
@@ -36,6 +37,9 @@ from app.lib.ids import NewId
 from app.lib.pagination import ListQuery, Page
 from app.lib.problems import decode_error, problem_of
 from connectors.sms_text.segments import count
+
+BINARY_COUNT = ("binary", 1, 0, 140)
+"""Encoding, segments, length and room of a message that brings its data."""
 
 _E164 = re.compile(r"^\+[1-9][0-9]{6,14}$")
 _decode_message = msgspec.json.Decoder(MessageCreate).decode
@@ -116,8 +120,11 @@ class MessageService:
         if channel is None or channel.deleted:
             errors.append(FieldError("/channel_id", "not_found", "There is no such channel in this account."))
         to = check_recipient(data.to, errors)
-        body = check_text(data.text, errors)
-        encoding, segments, _, _ = count(body)
+        body = check_text(data.text or "", errors)
+        if data.text is None and (data.content is None or data.content.data is None):
+            errors.append(FieldError("/text", "missing_field", "A message needs a text, or data in its content."))
+        sms = None if data.content is None else sms_options(data.content, data.text is not None, errors)
+        encoding, segments, _, _ = count(body) if data.text is not None else BINARY_COUNT
         if segments > MAX_SEGMENTS:
             errors.append(
                 FieldError(
@@ -148,6 +155,7 @@ class MessageService:
             data.validity_seconds,
             metadata,
             self._clock(),
+            sms,
         )
 
 
@@ -196,6 +204,7 @@ def _accepted(message: NewMessage, data: MessageCreate) -> MessageOut:
         segments=message.segments,
         validity_seconds=message.validity_seconds,
         error=None,
+        content=data.content,
         metadata=data.metadata,
         created_at=message.created_at,
         updated_at=message.created_at,

@@ -95,7 +95,7 @@ async def test_filters(
         ({"text": "a\u0000b"}, "/text", "not_allowed"),
         ({"text": "a" * 1531}, "/text", "too_long"),
         ({"text": "ጤ" * 671}, "/text", "too_long"),
-        ({"text": None}, "/text", "wrong_type"),
+        ({"text": None}, "/text", "missing_field"),
         ({"channel_id": "12"}, "/channel_id", "not_uuid"),
         ({"channel_id": "0199aaaa-0000-7000-8000-000000000000"}, "/channel_id", "not_found"),
         ({"lane": "fast"}, "/lane", "not_allowed"),
