@@ -1,5 +1,7 @@
 """The user data header: a list of information elements in front of the text (3GPP TS 23.040 §9.2.3.24)."""
 
+from collections.abc import Iterable
+
 import msgspec
 
 CONCAT_8BIT = 0x00
@@ -8,6 +10,10 @@ PORTS_8BIT = 0x04
 PORTS_16BIT = 0x05
 NATIONAL_SINGLE_SHIFT = 0x24
 NATIONAL_LOCKING_SHIFT = 0x25
+
+
+Element = tuple[int, bytes]
+"""An information element: its identifier and its data."""
 
 
 class Concatenation(msgspec.Struct, frozen=True, gc=False):
@@ -20,13 +26,17 @@ class Concatenation(msgspec.Struct, frozen=True, gc=False):
 
 
 class UserDataHeader(msgspec.Struct, frozen=True, gc=False):
-    """`elements` are (identifier, data) in wire order, unknown ones too. `ports` is (destination, source)."""
+    """`elements` are (identifier, data) in wire order, unknown ones too. `ports` is (destination, source).
 
-    elements: tuple[tuple[int, bytes], ...]
+    `octets` is the length of the whole header, its length octet included.
+    """
+
+    elements: tuple[Element, ...]
     concatenation: Concatenation | None
     ports: tuple[int, int] | None
     single_shift: int | None
     locking_shift: int | None
+    octets: int
 
 
 def split_user_data(data: bytes) -> tuple[UserDataHeader | None, bytes]:
@@ -38,7 +48,7 @@ def split_user_data(data: bytes) -> tuple[UserDataHeader | None, bytes]:
     if not data or 1 + data[0] > len(data):
         return None, data
     end = 1 + data[0]
-    elements: list[tuple[int, bytes]] = []
+    elements: list[Element] = []
     position = 1
     while position + 2 <= end:
         identifier, length = data[position], data[position + 1]
@@ -47,10 +57,23 @@ def split_user_data(data: bytes) -> tuple[UserDataHeader | None, bytes]:
             break
         elements.append((identifier, data[position + 2 : after]))
         position = after
-    return _interpret(elements), data[end:]
+    return _interpret(elements, end), data[end:]
 
 
-def _interpret(elements: list[tuple[int, bytes]]) -> UserDataHeader:
+def port_element(destination: int, source: int) -> Element:
+    """The element that addresses an application by 16-bit ports (§9.2.3.24.4). Raises OverflowError beyond 65535."""
+    return PORTS_16BIT, destination.to_bytes(2, "big") + source.to_bytes(2, "big")
+
+
+def encode_elements(elements: Iterable[Element]) -> bytes:
+    """Elements in the order given, without the length octet of the header. Raises ValueError for more than 255 octets.
+
+    An identifier beyond one octet is a ValueError too.
+    """
+    return b"".join([bytes((identifier, len(data))) + data for identifier, data in elements])
+
+
+def _interpret(elements: list[Element], octets: int) -> UserDataHeader:
     concatenation: Concatenation | None = None
     ports: tuple[int, int] | None = None
     shifts: dict[int, int] = {}
@@ -67,7 +90,12 @@ def _interpret(elements: list[tuple[int, bytes]]) -> UserDataHeader:
         elif identifier in (NATIONAL_SINGLE_SHIFT, NATIONAL_LOCKING_SHIFT) and len(value) == 1:
             shifts[identifier] = value[0]
     return UserDataHeader(
-        tuple(elements), concatenation, ports, shifts.get(NATIONAL_SINGLE_SHIFT), shifts.get(NATIONAL_LOCKING_SHIFT)
+        tuple(elements),
+        concatenation,
+        ports,
+        shifts.get(NATIONAL_SINGLE_SHIFT),
+        shifts.get(NATIONAL_LOCKING_SHIFT),
+        octets,
     )
 
 

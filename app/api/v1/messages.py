@@ -9,8 +9,17 @@ from litestar.params import FromPath, JSONBody
 from app.api.deps import Container
 from app.api.guards import requires
 from app.api.requests import ApiRequest, list_query
+from app.domain.messages.preview import preview_message
 from app.domain.messages.repository import LISTING
-from app.domain.messages.schemas import BatchResult, MessageBatch, MessageCreate, MessageDetail, MessageOut
+from app.domain.messages.schemas import (
+    BatchResult,
+    MessageBatch,
+    MessageCreate,
+    MessageDetail,
+    MessageOut,
+    MessagePreview,
+    PreviewOut,
+)
 from app.domain.messages.service import MessageService
 from app.lib.pagination import Page
 
@@ -57,6 +66,19 @@ class MessageController(Controller):
     ) -> BatchResult:
         """Each message is judged by itself; the accepted ones are committed together."""
         return await messages.send_batch(data, container.settings.public_url)
+
+    @post(
+        "/preview",
+        status_code=200,
+        guards=[requires("messages:send")],
+        operation_id="PreviewMessage",
+        summary="Segments, encoding and warnings of a text",
+    )
+    async def preview(
+        self, data: JSONBody[MessagePreview], request: ApiRequest, container: NamedDependency[Container]
+    ) -> PreviewOut:
+        """Nothing is stored or sent."""
+        return await preview_message(data, request.user.account_id, container.channels)
 
     @get("/", guards=[requires("messages:read")], operation_id="ListMessages", summary="List messages")
     async def index(

@@ -132,6 +132,51 @@ class BatchResult(msgspec.Struct):
     rejected: int
 
 
+class MessagePreview(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """A text to look at before it is sent, as a channel of a type would send it or as one channel does."""
+
+    text: Annotated[str, Meta(min_length=1, max_length=MAX_TEXT, examples=["Hello"])]
+    channel_type: Annotated[str, Meta(max_length=64, examples=["smpp"])] | None = None
+    channel_id: UUID | None = None
+
+
+class PreviewWarning(msgspec.Struct):
+    """A character that keeps the text out of the GSM 7-bit alphabet. `index` counts characters of `text` from 0.
+
+    `suggestion` could stand in its place (empty: it could go), null when nothing comes close.
+    """
+
+    index: int
+    character: str
+    code: str
+    suggestion: str | None
+
+
+class PreviewReplacement(msgspec.Struct):
+    """A character that the channel replaces. `index` counts characters of the text that was sent in, from 0."""
+
+    index: int
+    character: str
+    replacement: str
+
+
+class PreviewOut(msgspec.Struct):
+    """What a text becomes. `length` and `per_segment` are in septets for `gsm7` and in UTF-16 units for `ucs2`.
+
+    `text` is as it would be sent, `parts` the same cut into segments. `cost` is null where there are no prices.
+    """
+
+    text: str
+    encoding: str
+    segments: int
+    length: int
+    per_segment: int
+    warnings: list[PreviewWarning]
+    replacements: list[PreviewReplacement]
+    parts: list[str]
+    cost: None
+
+
 def message_out(row: Message) -> MessageOut:
     """The stored row as clients see it."""
     return MessageOut(

@@ -1,5 +1,6 @@
 """The GSM 7-bit alphabet against published vectors and its own laws."""
 
+import gsm0338
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -75,6 +76,12 @@ def test_round_trip(text: str) -> None:
     octets = gsm7.encode(text)
     assert gsm7.decode(octets) == text
     assert gsm7.septets(text) == len(octets)
+
+
+@given(GSM_TEXT)
+def test_another_implementation_agrees(text: str) -> None:
+    assert gsm0338.Codec().encode(text)[0] == gsm7.encode(text)
+    assert gsm0338.Codec().decode(gsm7.encode(text))[0] == text
 
 
 @given(SEPTETS, st.integers(0, 6))

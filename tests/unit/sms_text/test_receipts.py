@@ -45,6 +45,7 @@ def test_variant_02_capital_text_label_and_no_text_label() -> None:
 
 
 def test_variant_03_without_sub_and_dlvrd() -> None:
+    """Field problem 29."""
     receipt = read("id:77 submit date:2611240911 done date:2611240912 stat:EXPIRED err:012 text:x")
     assert (receipt.message_ids, receipt.verdict, receipt.error) == (("77",), Verdict.EXPIRED, "012")
 
@@ -91,17 +92,20 @@ def test_variants_08_to_11_dates(date: str, expected: datetime | None) -> None:
 
 
 def test_variant_12_fields_in_any_order() -> None:
+    """Field problem 29: operators write receipts in any order, with any fields missing."""
     receipt = read("done date:2611240912 err:000 stat:DELIVRD submit date:2611240911 dlvrd:001 id:77 sub:001 text:x")
     assert (receipt.message_ids, receipt.verdict, receipt.done) == (("77",), Verdict.DELIVERED, "2611240912")
 
 
-def test_variant_13_counts_of_any_width() -> None:
-    receipt = read("id:77 sub:1 Dlvrd:13 stat:DELIVRD")
-    assert (receipt.fields["sub"], receipt.fields["dlvrd"]) == ("1", "13")
+@pytest.mark.parametrize(("sub", "dlvrd"), [("1", "13"), ("0", "000"), ("001", "0/000")])
+def test_variant_13_counts_of_any_width(sub: str, dlvrd: str) -> None:
+    receipt = read(f"id:77 sub:{sub} Dlvrd:{dlvrd} stat:DELIVRD")
+    assert (receipt.fields["sub"], receipt.fields["dlvrd"], receipt.state) == (sub, dlvrd, "DELIVRD")
 
 
 @pytest.mark.parametrize("error", ["0", "000", "0000", "21b", "-1", "ab1c"])
 def test_variant_14_err_is_a_string(error: str) -> None:
+    """Field problem 30: err is not always a number."""
     assert read(f"id:77 stat:UNDELIV err:{error} text:x").error == error
 
 
@@ -155,10 +159,14 @@ def test_variant_18_any_body_after_text(body: bytes) -> None:
 
 
 def test_variant_19_tlvs_only() -> None:
+    """Field problem 30: network_error_code is binary or ASCII, and longer than three digits."""
     receipt = read(b"", receipted_message_id="70BA8A69", message_state=2, network_error_code=b"\x03\x08\x02")
     assert receipt.message_ids == ("70BA8A69",)
     assert (receipt.verdict, receipt.state, receipt.error) == (Verdict.DELIVERED, "DELIVERED", "2050")
+    assert receipt.network_error_code == b"\x03\x08\x02"
     assert read("", receipted_message_id="1", network_error_code=b"000").error == "000"
+    both = read("id:1 stat:UNDELIV err:21b", network_error_code=b"\x03\x00\x01")
+    assert (both.error, both.network_error_code) == ("21b", b"\x03\x00\x01")
     assert read("", receipted_message_id="1").verdict is Verdict.UNKNOWN
 
 
@@ -215,6 +223,7 @@ def test_the_tlv_state_wins_unless_it_is_unknown() -> None:
     ("text_id", "tlv_id"), [("1891273321", "70BA8A69"), ("0000436949", "6aad5"), ("0416342074", "18d0e03a")]
 )
 def test_one_receipt_with_one_id_in_two_bases(text_id: str, tlv_id: str) -> None:
+    """Field problem 2: hexadecimal in one place, decimal in the other, padded or not."""
     receipt = read(f"id:{text_id} stat:DELIVRD", receipted_message_id=tlv_id)
     assert receipt.message_ids == (tlv_id, text_id)
     assert normalise_id(tlv_id) in match_keys(text_id)
@@ -222,6 +231,7 @@ def test_one_receipt_with_one_id_in_two_bases(text_id: str, tlv_id: str) -> None
 
 
 def test_normalised_ids() -> None:
+    """Field problem 3: one spelling for writing and looking up, whatever the case and the zeros."""
     assert normalise_id("00AbC\0") == "abc"
     assert normalise_id("000") == "0"
     assert normalise_id("") == ""
@@ -235,6 +245,7 @@ def test_normalised_ids() -> None:
 
 @given(st.integers(1, 2**160))
 def test_an_id_is_found_from_the_other_base(number: int) -> None:
+    """Field problem 2."""
     assert f"{number:x}" in match_keys(f"{number:020d}")
     assert str(number) in match_keys(f"{number:X}")
 

@@ -44,12 +44,14 @@ def test_exact_counts(text: str, style: Style, expected: tuple[Encoding, int, in
 
 
 def test_an_escape_pair_moves_whole_to_the_next_part() -> None:
+    """Field problem 36."""
     parts = segment("a" * 152 + "€" + "b" * 20, reference=1).segments
     assert parts[0].user_data == b"a" * 152
     assert parts[1].user_data == b"\x1b\x65" + b"b" * 20
 
 
 def test_a_surrogate_pair_moves_whole_to_the_next_part() -> None:
+    """Field problem 36."""
     parts = segment("日" * 66 + "😀" + "日" * 5, reference=1).segments
     assert len(parts[0].user_data) == 132
     assert str(parts[1].user_data, "utf-16-be").startswith("😀")
@@ -68,6 +70,16 @@ def test_headers() -> None:
     (payload,) = segment("a" * 200, style="payload").segments
     assert payload.user_data == b"a" * 200
     assert segment("a" * 5).segments[0].udh == b""
+
+
+def test_every_part_says_which_of_how_many_it_is() -> None:
+    """Field problem 33: the operator gives each part an id of its own, so each part is told apart from the start."""
+    styles: tuple[Style, ...] = ("udh8", "udh16", "sar")
+    for style in styles:
+        parts = segment("a" * 400, reference=9, style=style).segments
+        assert [(part.number, part.total, part.reference) for part in parts] == [(1, 3, 9), (2, 3, 9), (3, 3, 9)]
+    (whole,) = segment("a" * 400, style="payload").segments
+    assert (whole.number, whole.total) == (1, 1)
 
 
 def test_reference_zero_is_legal_and_a_missing_one_is_not() -> None:

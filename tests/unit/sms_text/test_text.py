@@ -7,7 +7,14 @@ from hypothesis import strategies as st
 from connectors.sms_text.encoding import alphabet_of, decode_text, decode_ucs2
 from connectors.sms_text.gsm7 import is_gsm7
 from connectors.sms_text.udh import Concatenation, split_user_data
-from connectors.sms_text.warnings import SUBSTITUTIONS, CharacterWarning, suggestion, warnings
+from connectors.sms_text.warnings import (
+    SUBSTITUTIONS,
+    CharacterWarning,
+    Replacement,
+    substitute,
+    suggestion,
+    warnings,
+)
 
 
 def test_warnings_give_place_character_and_replacement() -> None:
@@ -42,6 +49,32 @@ def test_every_warning_points_at_its_character(text: str) -> None:
         assert warning.suggestion is None or is_gsm7(warning.suggestion)
 
 
+def test_substitution_says_what_it_changed() -> None:
+    text, replaced = substitute("It’s “ok”…\u200b")
+    assert text == 'It\'s "ok"...'
+    assert replaced == [
+        Replacement(2, "’", "'"),
+        Replacement(5, "“", '"'),
+        Replacement(8, "”", '"'),
+        Replacement(9, "…", "..."),
+        Replacement(10, "\u200b", ""),
+    ]
+    assert substitute("Plain {text} für 5 €") == ("Plain {text} für 5 €", [])
+
+
+def test_a_text_that_needs_ucs2_anyway_keeps_its_characters() -> None:
+    assert substitute("“日本” – ok") == ("“日本” – ok", [])
+
+
+@given(st.text(alphabet="abc’“…–ê\u200b€日", max_size=60))
+def test_substitution_gives_gsm_text_or_the_text_itself(text: str) -> None:
+    result, replaced = substitute(text)
+    assert is_gsm7(result) or (result == text and not replaced)
+    assert [(r.index, r.character) for r in replaced] == (
+        [(w.index, w.character) for w in warnings(text)] if is_gsm7(result) else []
+    )
+
+
 @pytest.mark.parametrize(
     ("data_coding", "alphabet"),
     [
@@ -68,12 +101,14 @@ def test_data_coding(data_coding: int, alphabet: str) -> None:
 
 
 def test_data_coding_zero_is_the_operators_own() -> None:
+    """Field problem 35: data_coding 0 is whatever the operator's default alphabet is."""
     assert alphabet_of(0, "latin1") == "latin1"
     assert decode_text(b"caf\xe9", "latin1") == "café"
     assert decode_text(b"caf\x05", "gsm7") == "café"
 
 
 def test_ucs2_tolerates_odd_octets_marks_and_surrogates() -> None:
+    """Field problem 36: odd octets, byte order marks and pairs come in from the field."""
     assert decode_ucs2("日a".encode("utf-16-be") + b"\x00") == "日a"
     assert decode_ucs2(b"\xfe\xff\x00a") == "a"
     assert decode_ucs2(b"\xff\xfea\x00") == "a"
