@@ -16,7 +16,7 @@ MAX_PAST = 4096
 """Batches still remembered after they were acknowledged or given back."""
 
 BULK_EVERY = 10
-"""Every tenth message is taken from `bulk` while both lanes wait, so that it never starves."""
+"""Every tenth message comes from `bulk` while both lanes wait, so that it never starves."""
 
 Key = tuple[bytes, int]
 """Message id and attempt."""
@@ -34,12 +34,14 @@ class Item:
 
     __slots__ = ("answers", "batch", "bodies", "concluded", "message", "order", "queued", "unsent", "waiting")
 
+    bodies: list[bytes]
+    answers: list[tuple[int, str] | None]
+    unsent: list[int]
+
     def __init__(self, message: DispatchMessage, batch: "Batch") -> None:
+        # The lists come with `prepare`: hundreds of thousands of items wait in memory only to be made for nothing.
         self.message = message
         self.batch = batch
-        self.bodies: list[bytes] = []
-        self.answers: list[tuple[int, str] | None] = []
-        self.unsent: list[int] = []
         self.waiting = 0
         self.order = 0
         self.queued = False
@@ -53,8 +55,12 @@ class Item:
     def prepare(self, bodies: list[bytes]) -> None:
         """Takes the PDUs that make up the message."""
         self.bodies = bodies
-        self.answers = [None] * len(bodies)
-        self.unsent = list(range(len(bodies)))
+        if len(bodies) == 1:
+            self.answers = [None]
+            self.unsent = [0]
+        else:
+            self.answers = [None] * len(bodies)
+            self.unsent = list(range(len(bodies)))
 
     @property
     def accepted(self) -> bool:
@@ -97,7 +103,6 @@ class Backlog(Generic[D]):
         self._known: dict[Key, Item] = {}
         self._lanes: dict[Lane, deque[Item]] = {Lane.HIGH: deque(), Lane.BULK: deque()}
         self._past: dict[UUID, frozenset[Key] | None] = {}
-        self._taken = 0
 
     def __len__(self) -> int:
         return len(self._known)
@@ -105,7 +110,7 @@ class Backlog(Generic[D]):
     @property
     def unclaimed(self) -> int:
         """Messages that wait to be claimed."""
-        return len(self._lanes[Lane.HIGH]) + len(self._lanes[Lane.BULK])
+        return sum(map(len, self._lanes.values()))
 
     def add(self, event: DispatchBatch, delivery: D, now: float) -> bool:
         """Takes a delivery; False when there is nothing (left) to do for it and it can be acknowledged at once."""
@@ -122,36 +127,33 @@ class Backlog(Generic[D]):
             done = past
         batch = Batch(event.event_id, event.lane, now)
         batch.done.update(done)
-        lane = self._lanes[event.lane]
+        known_items = self._known
+        items = batch.items
         for message in event.messages:
             key = (message.id, message.attempt)
             # A copy in another batch is that batch's business.
-            if key in done or key in self._known:
-                continue
-            item = Item(message, batch)
-            self._known[key] = item
-            batch.items.append(item)
-            lane.append(item)
-        batch.open = len(batch.items)
+            if key not in known_items and key not in done:
+                known_items[key] = item = Item(message, batch)
+                items.append(item)
+        self._lanes[event.lane].extend(items)
+        batch.open = len(items)
         if not batch.open:
             return False
         batch.deliveries.append(delivery)
         self._batches[event.event_id] = batch
         return True
 
-    def take(self, most: int) -> list[Item]:
-        """The next messages to claim: `high` before `bulk`, but `bulk` gets every tenth place."""
-        high, bulk = self._lanes[Lane.HIGH], self._lanes[Lane.BULK]
-        taken: list[Item] = []
-        while len(taken) < most:
-            self._taken += 1
-            if high and not (bulk and self._taken % BULK_EVERY == 0):
-                taken.append(high.popleft())
-            elif bulk:
-                taken.append(bulk.popleft())
-            else:
-                break
-        return taken
+    def take(self, high: int, bulk: int) -> list[Item]:
+        """The next messages to claim: at most so many of each lane, those of `high` first."""
+        return self._take_from(Lane.HIGH, high) + self._take_from(Lane.BULK, bulk)
+
+    def waiting(self, lane: Lane) -> int:
+        """Messages of a lane that wait to be claimed."""
+        return len(self._lanes[lane])
+
+    def _take_from(self, lane: Lane, most: int) -> list[Item]:
+        waiting = self._lanes[lane]
+        return [waiting.popleft() for _ in range(min(most, len(waiting)))]
 
     def put_back(self, items: Iterable[Item]) -> None:
         """Messages that are not claimed after all go to the front of their lanes, in the order given."""
@@ -161,12 +163,14 @@ class Backlog(Generic[D]):
     def done(self, items: Iterable[Item]) -> list[D]:
         """The outcomes of these messages are published: what can be acknowledged now."""
         ready: list[D] = []
+        known = self._known
         for item in items:
             batch = item.batch
-            key = (item.message.id, item.message.attempt)
-            if self._known.get(key) is not item:
+            message = item.message
+            key = (message.id, message.attempt)
+            if known.get(key) is not item:
                 continue
-            del self._known[key]
+            del known[key]
             batch.done.add(key)
             batch.open -= 1
             if not batch.open:
@@ -174,6 +178,8 @@ class Backlog(Generic[D]):
                 self._remember(batch.event_id, None)
                 ready += batch.deliveries
                 batch.deliveries = []
+                # Items name their batch: a circle would keep all of it until the garbage collector's rare full round.
+                batch.items.clear()
         return ready
 
     def forget_deliveries(self) -> None:
@@ -214,6 +220,7 @@ class Backlog(Generic[D]):
             if batch.done:
                 self._remember(event_id, frozenset(batch.done))
             returned += batch.deliveries
+            batch.items.clear()
         for lane in self._lanes.values():
             kept = [item for item in lane if item.batch.event_id not in gone]
             lane.clear()

@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Callable
 from uuid import UUID
 
+from app.domain.messages.events import Lane
 from app.domain.messages.handover import Claim, Handover
 from app.lib.errors import Unavailable
 from app.lib.logging import get_logger
@@ -17,19 +18,23 @@ MAX_SET = 500
 AHEAD_SECONDS = 0.25
 """A set is what can go out in so much time: what is claimed when this process is killed becomes `unknown`."""
 
-
-def set_size(rate: float, window: int) -> int:
-    """How many messages to claim at once, at `rate` PDUs a second and `window` unanswered requests in all binds."""
-    return min(MAX_SET, max(1, window, round(rate * AHEAD_SECONDS)))
-
-
 AT_ONCE = 2
 """Claims under way together: one is being prepared here while PostgreSQL works on the other."""
 
 
+def set_size(rate: float, windows: int, last_second: int) -> int:
+    """How many messages to claim at once.
+
+    `rate` is PDUs a second that are allowed, `windows` unanswered requests in all binds, `last_second` what really
+    went: a link that answers slowly sends far below its rate, and one that just began tells nothing yet.
+    """
+    likely = min(rate * AHEAD_SECONDS, max(windows, 2 * last_second * AHEAD_SECONDS))
+    return max(1, min(MAX_SET, round(likely)))
+
+
 def ahead(size: int) -> int:
-    """How many messages may be claimed and not written: one set, two where a set is milliseconds' worth."""
-    return size if size < MAX_SET else 2 * MAX_SET
+    """How many messages of a lane may be claimed and not written: one set, three where a set is milliseconds' worth."""
+    return size if size < MAX_SET else 3 * MAX_SET
 
 
 class Claimer:
@@ -58,7 +63,11 @@ class Claimer:
         self._idle = asyncio.Event()
         self._idle.set()
         self._enough = asyncio.Event()
-        self.claiming = 0
+        self._claiming = {Lane.HIGH: 0, Lane.BULK: 0}
+
+    def claiming(self, lane: Lane) -> int:
+        """Messages of a lane whose claim is under way."""
+        return self._claiming[lane]
 
     def wake(self) -> None:
         """There may be something to claim."""
@@ -84,7 +93,7 @@ class Claimer:
                     items, task = under_way[0]
                     claims = await task
                     under_way.popleft()
-                    self.claiming -= len(items)
+                    self._count(items, -1)
                     if claims is None:
                         # Later sets are behind it and go back to the front first.
                         await self._put_all_back(items, under_way)
@@ -100,8 +109,13 @@ class Claimer:
     def _begin(self, under_way: "deque[tuple[list[Item], asyncio.Task[list[Claim] | None]]]") -> None:
         while len(under_way) < AT_ONCE and (items := self._next_set()):
             self._idle.clear()
-            self.claiming += len(items)
+            self._count(items, 1)
             under_way.append((items, asyncio.create_task(self._claim(items), name="claim")))
+
+    def _count(self, items: list[Item], sign: int) -> None:
+        high = sum(item.batch.lane is Lane.HIGH for item in items)
+        self._claiming[Lane.HIGH] += sign * high
+        self._claiming[Lane.BULK] += sign * (len(items) - high)
 
     async def _put_all_back(
         self, items: list[Item], under_way: "deque[tuple[list[Item], asyncio.Task[list[Claim] | None]]]"
@@ -110,7 +124,7 @@ class Claimer:
         under_way.clear()
         for following, task in reversed(later):
             claims = await task
-            self.claiming -= len(following)
+            self._count(following, -1)
             if claims is None:
                 self._put_back(following)
             else:

@@ -8,10 +8,10 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from app.domain.messages.events import Outcome, SubmitResult
+from app.domain.messages.events import Lane, Outcome, SubmitResult, SubmittedPart
 from connectors.smpp.options import OnUnknown
 from smpp_daemon import metrics
-from smpp_daemon.backlog import NOT_ANSWERED, Item
+from smpp_daemon.backlog import BULK_EVERY, NOT_ANSWERED, Item
 from smpp_daemon.outcomes import conclude, interrupted, is_open
 from smpp_daemon.pace import Counters
 from smpp_daemon.pool import choose
@@ -37,7 +37,9 @@ Token = Item | tuple[Item, int]
 class Line:
     """`connections` are the account's, `blocked` says when nothing may be written whatever they allow.
 
-    `report` gets each result, with the message while its batch still waits for it.
+    `report` gets each result, with the message while its batch still waits for it; `report_sent` those of messages that
+    were accepted whole, many at once. Each lane has a line of its own: `high` goes first, and every tenth message is
+    from `bulk` while both wait.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class Line:
         connections: Callable[[], Sequence[Connection]],
         blocked: Callable[[], bool],
         report: Callable[[SubmitResult, Item | None], None],
+        report_sent: Callable[[list[SubmitResult], list[Item]], None],
         wall: Callable[[], float],
         on_unknown: OnUnknown,
     ) -> None:
@@ -59,31 +62,38 @@ class Line:
         self._connections = connections
         self._blocked = blocked
         self._report = report
+        self._report_sent = report_sent
         self._wall = wall
-        self._ready: deque[Item] = deque()
+        self._ready: dict[Lane, deque[Item]] = {Lane.HIGH: deque(), Lane.BULK: deque()}
+        self._high, self._bulk = self._ready[Lane.HIGH], self._ready[Lane.BULK]
         self._returned: list[Item] = []
         self._next_order = 0
+        self._turn = 0
+        self._started: Item | None = None
         self._started_on: Connection | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
-        return len(self._ready) + len(self._returned)
+        return len(self._high) + len(self._bulk) + len(self._returned)
+
+    def waiting(self, lane: Lane) -> int:
+        """Claimed messages of a lane that still have to be written."""
+        return len(self._ready[lane]) + sum(item.batch.lane is lane for item in self._returned)
 
     def append(self, item: Item) -> None:
-        """A claimed message with its PDUs joins the end of the line; `pump` sends it."""
+        """A claimed message with its PDUs joins the end of its lane's line; `pump` sends it."""
         item.order = self._next_order
         self._next_order += 1
         item.queued = True
-        self._ready.append(item)
+        self._ready[item.batch.lane].append(item)
 
     # -- sending --------------------------------------------------------------------------------------------------
 
     def pump(self) -> None:
         """Writes as much as windows, tokens and sockets allow."""
-        self._merge_returned()
-        ready = self._ready
-        while ready and not self._blocked():
-            head = ready[0]
+        if self._returned:
+            self._merge_returned()
+        while (head := self._head()) is not None and not self._blocked():
             wanted = self._wanted(head)
             connection = self._started_on or choose(self._connections(), wanted)
             if connection is None or connection.room < wanted:
@@ -96,47 +106,52 @@ class Line:
                 return
             self._write(connection, granted, now)
 
+    def _head(self) -> Item | None:
+        """Whose turn it is."""
+        if self._started is not None:
+            return self._started
+        if self._high and not (self._bulk and self._turn % BULK_EVERY == BULK_EVERY - 1):
+            return self._high[0]
+        return self._bulk[0] if self._bulk else None
+
     def _wanted(self, item: Item) -> int:
         """How many PDUs of a message must be able to go together: all, unless no window or burst holds them."""
         parts = len(item.unsent)
         if parts == 1:
             return 1
         limit = max((each.session.link.window.limit for each in self._connections() if each.can_send), default=1)
-        return max(1, min(parts, limit, int(self.throttle.burst)))
+        return max(1, min(parts, limit, int(self.throttle.capacity)))
 
     def _write(self, connection: Connection, granted: int, now: float) -> None:
-        """Takes messages from the head of the line while their parts fit into `granted` PDUs."""
-        ready = self._ready
+        """Takes messages from the heads of the lines while their parts fit into `granted` PDUs."""
         bodies: list[bytes] = []
         tokens: list[Token] = []
-        self._started_on = None
-        while ready:
-            item = ready[0]
-            left = granted - len(bodies)
-            unsent = item.unsent
-            if len(unsent) == 1 and len(item.bodies) == 1:
-                if not left:
-                    break
+        self._started = self._started_on = None
+        left = granted
+        while left and (item := self._head()) is not None:
+            if len(item.bodies) == 1:
                 bodies.append(item.bodies[0])
                 tokens.append(item)
                 item.waiting = 1
-                unsent.clear()
+                item.unsent.clear()
+                left -= 1
             else:
                 if left < self._wanted(item):
                     break
                 # A text longer than the window goes in pieces, on one bind and with nothing in between.
-                for index in unsent[:left]:
-                    bodies.append(item.bodies[index])
-                    tokens.append((item, index))
-                item.waiting += min(left, len(unsent))
-                item.unsent = unsent[left:]
+                going, item.unsent = item.unsent[:left], item.unsent[left:]
+                bodies += [item.bodies[index] for index in going]
+                tokens += [(item, index) for index in going]
+                item.waiting += len(going)
+                left -= len(going)
                 if item.unsent:
-                    self._started_on = connection
+                    self._started, self._started_on = item, connection
                     break
             item.queued = False
-            ready.popleft()
-        if granted > len(bodies):
-            self.throttle.give_back(granted - len(bodies))
+            self._ready[item.batch.lane].popleft()
+            self._turn += 1
+        if left:
+            self.throttle.give_back(left)
         connection.submit(bodies, tokens)
         self._counters.sent(len(bodies), now)
         metrics.submitted.inc(len(bodies))
@@ -154,23 +169,31 @@ class Line:
 
     def answered(self, events: list[SubmitAnswered]) -> bool:
         """Answers that came together; False when the bind is not what we think it is and must be bound again."""
-        classes: Counter[str] = Counter()
-        counters = self._counters
-        observe = metrics.response_seconds.observe
+        latencies = [event.latency for event in events]
+        self._counters.answered(latencies)
+        metrics.response_seconds.observe(latencies)
+        at = self._wall()
+        results: list[SubmitResult] = []
+        items: list[Item] = []
+        refused: Counter[str] = Counter()
         sound = True
         for event in events:
             item, index = _part(event.token)
             item.waiting -= 1
-            latency = event.latency
-            counters.answered(latency)
-            observe(latency)
             status = event.status
             if status == 0:
-                classes["ok"] += 1
                 item.answers[index] = (0, event.message_id)
+                if len(item.bodies) == 1:
+                    # Nearly every message there is: nothing else can become of it any more.
+                    item.concluded = True
+                    message = item.message
+                    parts = [SubmittedPart(1, event.message_id or None)]
+                    results.append(SubmitResult(message.id, message.attempt, Outcome.SENT, at, parts))
+                    items.append(item)
+                    continue
             else:
                 kind = describe(status).status_class
-                classes[kind.value] += 1
+                refused[kind.value] += 1
                 if kind in _BACK_IN_LINE:
                     self._refused_for_now(item, index, status, kind)
                     sound = sound and kind is not StatusClass.SESSION
@@ -178,10 +201,14 @@ class Line:
                     item.answers[index] = (status, "")
             if not item.waiting and not item.queued:
                 self._settle(item)
-        for name, count in classes.items():
+        if items:
+            self._report_sent(results, items)
+        accepted = len(events) - refused.total()
+        metrics.responses.labels("ok").inc(accepted)
+        for name, count in refused.items():
             metrics.responses.labels(name).inc(count)
-        counters.accepted += classes["ok"]
-        counters.refused += len(events) - classes["ok"]
+        self._counters.accepted += accepted
+        self._counters.refused += len(events) - accepted
         return sound
 
     def expired(self, event: SubmitExpired) -> None:
@@ -221,15 +248,13 @@ class Line:
 
     def lost_connection(self, connection: Connection) -> None:
         """Call after every `unanswered` of it: a text that was half written there goes on elsewhere, or is over."""
-        if self._started_on is not connection:
+        head = self._started
+        if head is None or self._started_on is not connection:
             return
-        self._started_on = None
-        if not self._ready:
-            return
-        head = self._ready[0]
+        self._started = self._started_on = None
         head.unsent.sort()
         if is_open(head):
-            self._ready.popleft()
+            self._ready[head.batch.lane].popleft()
             head.queued = False
             self._finish(head)
 
@@ -266,21 +291,20 @@ class Line:
 
     def _merge_returned(self) -> None:
         """Messages that must go again take their old places: the refusals of one window come in any order."""
-        returned = self._returned
-        if not returned:
-            return
-        ready = self._ready
-        # Nothing may come between the parts of a text that is half written.
-        started = ready.popleft() if self._started_on is not None and ready else None
-        returned.sort(key=_order)
-        last = returned[-1].order
-        while ready and ready[0].order < last:
-            returned.append(ready.popleft())
-        returned.sort(key=_order)
-        ready.extendleft(reversed(returned))
-        returned.clear()
-        if started is not None:
-            ready.appendleft(started)
+        returned, self._returned = self._returned, []
+        for lane, ready in self._ready.items():
+            back = sorted((item for item in returned if item.batch.lane is lane), key=_order)
+            if not back:
+                continue
+            # Nothing may come between the parts of a text that is half written.
+            started = ready.popleft() if ready and ready[0] is self._started else None
+            last = back[-1].order
+            while ready and ready[0].order < last:
+                back.append(ready.popleft())
+            back.sort(key=_order)
+            ready.extendleft(reversed(back))
+            if started is not None:
+                ready.appendleft(started)
 
     # -- the end --------------------------------------------------------------------------------------------------
 
@@ -290,19 +314,20 @@ class Line:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._started_on = None
+        self._started = self._started_on = None
         unsent: list[Item] = []
-        while self._ready:
-            item = self._ready.popleft()
-            item.queued = False
-            if item.waiting:
-                # Half written: its answers conclude it.
-                item.unsent.clear()
-            elif item.accepted:
-                item.concluded = True
-                self._report(interrupted(item, self._wall()), item)
-            else:
-                unsent.append(item)
+        for ready in self._ready.values():
+            while ready:
+                item = ready.popleft()
+                item.queued = False
+                if item.waiting:
+                    # Half written: its answers conclude it.
+                    item.unsent.clear()
+                elif item.accepted:
+                    item.concluded = True
+                    self._report(interrupted(item, self._wall()), item)
+                else:
+                    unsent.append(item)
         return unsent
 
 

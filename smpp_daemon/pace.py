@@ -1,6 +1,7 @@
 """How fast an account may go when its channel names no rate, and what its counters say."""
 
 from collections import deque
+from collections.abc import Iterable
 
 from smpp_daemon.protocol.throttle import Throttle
 
@@ -13,10 +14,13 @@ LATENCIES = 1000
 
 
 def limits(rate: float | None, burst: int | None) -> tuple[float, float]:
-    """A channel's rate and burst → those of a throttle. Without a burst, a tenth of a second's worth may go at once."""
+    """A channel's rate and burst → those of a throttle. Without a burst, a tenth of a second's worth may go at once.
+
+    Less than 10 ms' worth cannot be kept by timers of milliseconds without falling below the rate.
+    """
     if rate is None:
         return UNLIMITED_RATE, UNLIMITED_BURST
-    return rate, float(max(1, burst if burst is not None else rate / 10))
+    return rate, max(1.0, rate * 0.01, burst if burst is not None else rate / 10)
 
 
 def throttle_of(rate: float | None, burst: int | None, now: float) -> Throttle:
@@ -47,9 +51,14 @@ class Counters:
             count += self._seconds.pop()[1]
         self._seconds.append((second, count))
 
-    def answered(self, latency: float) -> None:
-        """An answer came."""
-        self._latencies.append(latency)
+    def answered(self, latencies: Iterable[float]) -> None:
+        """Answers came, after so many seconds each."""
+        self._latencies.extend(latencies)
+
+    def last_second(self, now: float) -> int:
+        """PDUs of the last full second, or of the one that runs when those are more."""
+        current = int(now)
+        return max((count for second, count in self._seconds if current - 1 <= second <= current), default=0)
 
     def rate(self, now: float) -> float:
         """PDUs a second over the last full seconds."""

@@ -70,6 +70,8 @@ class Reporter:
         self._items: list[Item] = []
         self._owed: list[Owed] = []
         self._publishing = 0
+        # What the operator's windows seem to hold: learnt, because nobody tells it.
+        self._windowful = BATCH_SIZE
         self._some = asyncio.Event()
         self._many = asyncio.Event()
         self._empty = asyncio.Event()
@@ -90,6 +92,12 @@ class Reporter:
         self._results.append(result)
         if item is not None:
             self._items.append(item)
+        self._wake()
+
+    def sent(self, results: list[SubmitResult], items: list[Item]) -> None:
+        """Messages that the operator accepted whole."""
+        self._results += results
+        self._items += items
         self._wake()
 
     def receipt(self, receipt: Receipt, owed: Owed) -> None:
@@ -128,7 +136,7 @@ class Reporter:
             if not self.pending and not self._items:
                 self._some.clear()
                 self._empty.set()
-            if self.pending < BATCH_SIZE:
+            if self.pending < BATCH_SIZE and len(self._owed) < self._windowful:
                 self._many.clear()
 
     async def _collect(self) -> None:
@@ -142,12 +150,13 @@ class Reporter:
                     await self._many.wait()
             # The operator's window is used up: it waits for our answers, so waiting for more is waiting for nothing.
             if self.pending == before and len(self._owed) >= WINDOWFUL:
+                self._windowful = min(BATCH_SIZE, len(self._owed))
                 return
 
     def _wake(self) -> None:
         self._some.set()
         self._empty.clear()
-        if len(self._results) + len(self._receipts) >= BATCH_SIZE:
+        if len(self._results) + len(self._receipts) >= BATCH_SIZE or len(self._owed) >= self._windowful:
             self._many.set()
 
     async def _publish_all(self) -> None:
@@ -178,6 +187,8 @@ class Reporter:
                         log.warning("results are refused", reason=refused[0].reason, entries=self.pending)
                         await asyncio.sleep(backoff(failures, most=5.0))
         self._publishing = 0
+        # More came before anything was answered: the windows hold more than was thought.
+        self._windowful = min(BATCH_SIZE, self._windowful + len(self._owed))
         await self._confirmed(Confirmed(items, owed))
 
     def _cut(self) -> list[Outgoing]:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from uuid import UUID
 
+from asyncpg.pgproto.pgproto import UUID as DriverUuid  # noqa: N811 - a class in C
 from uuid_utils.compat import uuid7
 
 NewId = Callable[[], UUID]
@@ -13,6 +14,12 @@ NewId = Callable[[], UUID]
 def new_id() -> UUID:
     """A UUIDv7 (RFC 9562 §5.7), increasing within this process."""
     return uuid7()
+
+
+def uuid_of(octets: bytes) -> UUID:
+    """The id in 16 octets, as the database driver's own kind of UUID: ten times cheaper to make, for sets of them."""
+    made: UUID = DriverUuid(octets)
+    return made
 
 
 def floor_id(at: datetime) -> UUID:

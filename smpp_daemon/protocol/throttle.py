@@ -5,11 +5,16 @@ import math
 BACKOFF = 0.5
 RECOVERY_PER_SECOND = 0.05
 FLOOR = 0.02
+LATENESS = 0.005
+"""Seconds by which a timer may come late, and a PDU later than the one after it was sent."""
+
 _GRAIN = 1e-9
 
 
 class Throttle:
-    """`rate` PDUs a second on average, `burst` at once, shared by every bind of the account and kept across reconnects.
+    """`rate` PDUs a second on average, shared by every bind of the account and kept across reconnects.
+
+    In no 100 ms do more than a tenth of the rate and `burst` arrive at a peer, also when some are 5 ms late.
 
     Seconds of one monotonic clock come in as `now`. A refusal (RTHROTTLED, RMSGQFUL) halves the rate and pauses for
     `pause` seconds; after the pause the rate grows back by 5 % of the configured one a second, never under 2 %.
@@ -23,7 +28,7 @@ class Throttle:
         self.burst = burst
         self.current_rate = rate
         self.paused_until = -math.inf
-        self._tokens = burst
+        self._tokens = self.capacity
         self._updated_at = now
 
     def take(self, wanted: int, now: float) -> int:
@@ -39,12 +44,20 @@ class Throttle:
 
     def give_back(self, count: int) -> None:
         """PDUs that were granted and did not leave after all."""
-        self._tokens = min(self.burst, self._tokens + count)
+        self._tokens = min(self.capacity, self._tokens + count)
+
+    @property
+    def capacity(self) -> float:
+        """PDUs that may go at once after a rest."""
+        # A little under the burst, so that PDUs which arrive late do not crowd with those behind them above what was
+        # agreed; and never just one, or a bucket that is full at 100.0 ms and emptied at 101.5 loses 1.5 % for ever.
+        late = self.rate * LATENESS
+        return max(self.burst - late, 1 + min(0.999, late))
 
     def next_at(self, now: float, wanted: int = 1) -> float:
-        """The earliest moment at which `take(wanted)` grants all of it (`wanted` is cut to the burst)."""
+        """The earliest moment at which `take(wanted)` grants all of it (`wanted` is cut to what the bucket holds)."""
         self._refill(now)
-        missing = min(wanted, math.floor(self.burst)) - self._tokens
+        missing = min(wanted, math.floor(self.capacity)) - self._tokens
         start = max(now, self.paused_until)
         if missing <= _GRAIN:
             return start
@@ -68,7 +81,7 @@ class Throttle:
         self.current_rate = rate if self.current_rate >= self.rate else min(rate, max(self.current_rate, rate * FLOOR))
         self.rate = rate
         self.burst = burst
-        self._tokens = min(self._tokens, burst)
+        self._tokens = min(self._tokens, self.capacity)
 
     def _refill(self, now: float) -> None:
         # Time spent paused earns nothing, or the pause would end in a burst.
@@ -76,7 +89,7 @@ class Throttle:
         self._updated_at = max(self._updated_at, now)
         if earned <= 0:
             return
-        self._tokens = min(self.burst, self._tokens + earned * self.current_rate)
+        self._tokens = min(self.capacity, self._tokens + earned * self.current_rate)
         if self.current_rate < self.rate:
             self.current_rate = min(self.rate, self.current_rate + earned * RECOVERY_PER_SECOND * self.rate)
 

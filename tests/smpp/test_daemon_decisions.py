@@ -55,23 +55,24 @@ def test_international_senders_are_written_with_a_plus() -> None:
     ]
 
 
-def test_high_goes_first_and_bulk_gets_every_tenth_place() -> None:
+def test_each_lane_is_taken_by_itself_and_high_comes_first() -> None:
     backlog: Backlog[str] = Backlog()
     backlog.add(event(messages(30), Lane.BULK), "bulk", 0.0)
     backlog.add(event(messages(30), Lane.HIGH), "high", 0.0)
-    taken = [item.batch.lane for item in backlog.take(20)]
-    assert taken.count(Lane.BULK) == 2
-    assert taken[:9] == [Lane.HIGH] * 9
+    taken = [item.batch.lane for item in backlog.take(20, 5)]
+    assert taken == [Lane.HIGH] * 20 + [Lane.BULK] * 5
+    assert [backlog.waiting(lane) for lane in (Lane.HIGH, Lane.BULK)] == [10, 25]
+    assert [item.batch.lane for item in backlog.take(20, 0)] == [Lane.HIGH] * 10
 
 
 def test_a_delivery_is_acknowledged_when_all_of_it_is_done_and_a_repeated_one_with_it() -> None:
     backlog: Backlog[str] = Backlog()
     batch = event(messages(3))
     assert backlog.add(batch, "one", 0.0)
-    items = backlog.take(3)
+    items = backlog.take(0, 3)
     assert backlog.done(items[:2]) == []
     assert backlog.add(batch, "again", 1.0)
-    assert backlog.take(3) == []
+    assert backlog.take(0, 3) == []
     assert backlog.done(items[2:]) == ["one", "again"]
     assert backlog.done(items) == []
     assert not backlog.add(batch, "late", 2.0)
@@ -82,14 +83,14 @@ def test_what_is_given_back_remembers_what_was_done() -> None:
     backlog: Backlog[str] = Backlog()
     batch = event(messages(5))
     backlog.add(batch, "one", 0.0)
-    items = backlog.take(3)
+    items = backlog.take(0, 3)
     backlog.done(items[:2])
     assert backlog.give_back() == [], "a message is still claimed"
     backlog.put_back(items[2:])
     assert backlog.give_back() == ["one"]
     assert len(backlog) == 0
     assert backlog.add(batch, "two", 1.0)
-    rest = backlog.take(9)
+    rest = backlog.take(0, 9)
     assert [item.message.id for item in rest] == [message.id for message in batch.messages[2:]]
     assert backlog.done(rest) == ["two"]
 
@@ -103,7 +104,7 @@ def test_a_lost_channel_leaves_nothing_to_acknowledge() -> None:
     backlog.add(batch, "new", 5.0)
     assert backlog.stale_deliveries(5.0) == []
     assert backlog.stale_deliveries(6.0) == ["new"]
-    assert backlog.done(backlog.take(1)) == []
+    assert backlog.done(backlog.take(0, 1)) == []
 
 
 @pytest.mark.parametrize(
@@ -151,7 +152,16 @@ def test_the_bind_with_the_most_room_is_chosen() -> None:
 
 
 def test_claims_are_small_for_slow_channels() -> None:
-    assert [set_size(1.0, 1), set_size(100.0, 50), set_size(2000.0, 50), set_size(1e5, 100)] == [1, 50, 500, 500]
+    assert [set_size(1.0, 1, 0), set_size(100.0, 50, 0), set_size(2000.0, 500, 0), set_size(1e5, 1000, 0)] == [
+        1,
+        25,
+        500,
+        500,
+    ]
+
+
+def test_claims_are_small_for_links_that_answer_slowly() -> None:
+    assert [set_size(1e5, 10, 0), set_size(1e5, 10, 100), set_size(1e5, 10, 10_000)] == [10, 50, 500]
 
 
 def submitted(config: SmppConfig, text: str, **more: int) -> list[SubmitSm]:

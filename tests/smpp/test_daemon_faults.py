@@ -13,7 +13,7 @@ from app.lib.broker import dispatch_queue
 from app.lib.db import Database
 from app.lib.ids import new_id
 from app.settings import Settings
-from smpp_daemon.bind import BindState
+from smpp_daemon.bind_health import BindState
 from smpp_daemon.daemon import Daemon
 from smpp_daemon.simulator import Rule, Script, Simulator, SimulatorSettings
 from tests.smpp.daemon_harness import QUICK, World, bound, daemon_settings, eventually, running
@@ -286,4 +286,4 @@ async def test_binds_spread_over_hosts_and_fail_over(world: World) -> None:
             assert (one.statistics.sessions, two.statistics.sessions) == (1, 1)
             await one.stop()
             await eventually(lambda: two.statistics.sessions == 2)
-            assert all(keeper.state is BindState.BOUND for keeper in account.keepers)
+            await eventually(lambda: all(keeper.state is BindState.BOUND for keeper in account.keepers))

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.domain.messages.events import DispatchMessage
 from app.lib.db import Database
+from app.lib.ids import uuid_of
 
 
 class Verdict(StrEnum):
@@ -53,9 +54,12 @@ _CLAIM = text(
         SELECT id, attempt, :account_id, :channel_id FROM live WHERE queued AND NOT expired ORDER BY id
         ON CONFLICT DO NOTHING RETURNING message_id
     )
-    SELECT live.id, CASE WHEN claimed.message_id IS NOT NULL THEN 'claimed' WHEN NOT live.queued THEN 'settled'
-                         WHEN live.expired THEN 'expired' ELSE 'taken' END AS verdict
-    FROM live LEFT JOIN claimed ON claimed.message_id = live.id
+    -- Nearly always all are claimed, which one number says. A join of the two sets to say more would compare each with
+    -- each, because the planner expects one row of either.
+    SELECT n.claimed, CASE WHEN n.claimed < :wanted THEN (SELECT array_agg(message_id) FROM claimed) END AS claimed_ids,
+           CASE WHEN n.claimed < :wanted THEN (SELECT array_agg(id) FROM live WHERE queued AND NOT expired) END AS open,
+           CASE WHEN n.claimed < :wanted THEN (SELECT array_agg(id) FROM live WHERE queued AND expired) END AS expired
+    FROM (SELECT count(*) AS claimed FROM claimed) AS n
     """
 )
 
@@ -71,12 +75,12 @@ _RELEASE = text(
 
 def _bounds(messages: list[DispatchMessage]) -> dict[str, object]:
     # The partitions are ranges of ids: naming the range lets the planner look into one or two of them only.
-    ids = [UUID(bytes=message.id) for message in messages]
+    ids = [message.id for message in messages]
     return {
-        "ids": ids,
+        "ids": [uuid_of(each) for each in ids],
         "attempts": [message.attempt for message in messages],
-        "lowest": min(ids),
-        "highest": max(ids),
+        "lowest": uuid_of(min(ids)),
+        "highest": uuid_of(max(ids)),
     }
 
 
@@ -86,9 +90,14 @@ async def claim_in(
     """Claim inside the caller's transaction; see `Handover.claim`."""
     if not messages:
         return []
-    rows = await session.execute(_CLAIM, {**_bounds(messages), "account_id": account_id, "channel_id": channel_id})
-    verdicts = {row.id.bytes: Verdict(row.verdict) for row in rows}
-    # A message that is not in the table at all (dropped by retention) is settled too.
+    keys = {**_bounds(messages), "account_id": account_id, "channel_id": channel_id, "wanted": len(messages)}
+    row = (await session.execute(_CLAIM, keys)).one()
+    if row.claimed == len(messages):
+        return [Claim(message, Verdict.CLAIMED) for message in messages]
+    # A message that is not in the table at all (dropped by retention) is settled like one whose status moved on.
+    verdicts: dict[bytes, Verdict] = {}
+    for ids, verdict in ((row.open, Verdict.TAKEN), (row.expired, Verdict.EXPIRED), (row.claimed_ids, Verdict.CLAIMED)):
+        verdicts.update((each.bytes, verdict) for each in ids or ())
     return [Claim(message, verdicts.get(message.id, Verdict.SETTLED)) for message in messages]
 
 

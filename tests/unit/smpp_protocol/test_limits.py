@@ -1,5 +1,7 @@
 """Timers, throttle, time strings, status words and the state table: the values around a session."""
 
+import math
+import random
 from datetime import UTC, datetime
 
 import pytest
@@ -26,6 +28,7 @@ def test_bind_timer() -> None:
 
 
 def test_problem_20_silence_is_asked_about_and_then_ends_the_link() -> None:
+    """Answers field problem 20."""
     timers = Timers(SETTINGS, 0, 0).bind_done(100)
     assert timers.next_deadline() == 130
     assert timers.tick(129) is TimerAction.NOTHING
@@ -34,16 +37,19 @@ def test_problem_20_silence_is_asked_about_and_then_ends_the_link() -> None:
     assert asked.next_deadline() == 140
     assert asked.tick(139) is TimerAction.NOTHING
     assert asked.tick(140) is TimerAction.LINK_DEAD
-    assert asked.enquire_answered().heard(131).tick(160) is TimerAction.NOTHING
+    assert asked.heard(131).tick(160) is TimerAction.NOTHING
+    assert asked.heard(131).tick(161) is TimerAction.SEND_ENQUIRE_LINK
 
 
-def test_any_pdu_keeps_a_link_alive_whose_enquire_link_is_late() -> None:
+def test_any_pdu_settles_an_enquiry_and_silence_after_it_is_asked_about_anew() -> None:
     asked = Timers(SETTINGS, 0, 0).bind_done(100).enquired(130).heard(138)
-    assert asked.tick(147) is TimerAction.NOTHING
-    assert asked.tick(148) is TimerAction.LINK_DEAD
+    assert asked.next_deadline() == 168
+    assert asked.tick(167) is TimerAction.NOTHING
+    assert asked.tick(168) is TimerAction.SEND_ENQUIRE_LINK
 
 
 def test_problem_21_nothing_is_asked_before_the_bind_or_after_the_unbind() -> None:
+    """Answers field problem 21."""
     timers = Timers(SETTINGS, 0, 0)
     assert timers.next_deadline() is None
     assert timers.tick(1e9) is TimerAction.NOTHING
@@ -59,6 +65,8 @@ def test_inactivity() -> None:
     assert timers.heard(50).tick(60) is TimerAction.INACTIVE
     assert timers.active(50).tick(60) is TimerAction.NOTHING
     assert timers.next_deadline() == 60
+    both = Timers(TimerSettings(enquire_link_interval=60, inactivity=60), 0, 0).bind_done(0)
+    assert both.tick(60) is TimerAction.INACTIVE
 
 
 @pytest.mark.parametrize("rate", [0.5, 10, 333, 2000])
@@ -85,6 +93,7 @@ def test_never_more_than_rate_and_burst(steps: list[tuple[float, int]]) -> None:
 
 
 def test_problem_11_a_refusal_halves_once_pauses_and_recovers() -> None:
+    """Answers field problem 11."""
     throttle = Throttle(100, 10, 0.0)
     for moment in (1.0, 1.1, 1.2):
         throttle.on_throttled(moment)
@@ -99,6 +108,7 @@ def test_problem_11_a_refusal_halves_once_pauses_and_recovers() -> None:
 
 
 def test_problem_12_a_longer_pause_wins_and_the_floor_holds() -> None:
+    """Answers field problem 12."""
     throttle = Throttle(100, 10, 0.0)
     throttle.on_throttled(0, pause=1)
     throttle.on_throttled(0.5, pause=10)
@@ -111,7 +121,7 @@ def test_problem_12_a_longer_pause_wins_and_the_floor_holds() -> None:
 def test_a_live_rate_change() -> None:
     throttle = Throttle(100, 10, 0.0)
     throttle.set_rate(500, 50, 0.0)
-    assert (throttle.current_rate, throttle.take(100, 1.0)) == (500, 50)
+    assert (throttle.current_rate, throttle.take(100, 1.0)) == (500, 47)
     throttle.on_throttled(1.0)
     throttle.set_rate(1000, 50, 1.0)
     assert throttle.current_rate == 250
@@ -124,11 +134,27 @@ def test_a_live_rate_change() -> None:
 
 def test_unused_grants_go_back() -> None:
     throttle = Throttle(10, 10, 0.0)
-    assert throttle.take(10, 0.0) == 10
+    assert throttle.take(10, 0.0) == 9
     throttle.give_back(4)
     assert throttle.take(10, 0.0) == 4
-    assert throttle.next_at(0.0) == pytest.approx(0.1)
-    assert throttle.next_at(0.0, 100) == pytest.approx(1.0)
+    assert throttle.next_at(0.0) == pytest.approx(0.005)
+    assert throttle.next_at(0.0, 100) == pytest.approx(0.805)
+
+
+@pytest.mark.parametrize(("rate", "burst"), [(10, 1), (10, 5), (100, 10), (100, 1), (2000, 200), (2000, 20)])
+def test_late_timers_cost_no_rate_and_late_pdus_break_no_limit(rate: float, burst: float) -> None:
+    throttle = Throttle(rate, burst, 0.0)
+    chance = random.Random(rate)
+    now, sent = 0.0, []
+    while now < 20:
+        # Whoever waits is woken up to 2 ms late, and what leaves arrives up to 5 ms later than what follows.
+        count = throttle.take(10_000, now)
+        sent += [now + chance.uniform(0, 0.005) for _ in range(count)]
+        now = max(now, throttle.next_at(now)) + chance.uniform(0.001, 0.002)
+    assert len(sent) == pytest.approx(20 * rate + burst, abs=max(2, 0.01 * 20 * rate))
+    sent.sort()
+    allowed = rate * 0.1 + burst
+    assert all(sent[i + math.floor(allowed)] - sent[i] > 0.1 for i in range(len(sent) - math.floor(allowed)))
 
 
 def test_times() -> None:
@@ -147,6 +173,7 @@ def test_times() -> None:
 
 
 def test_problem_23_any_status_has_words() -> None:
+    """Answers field problem 23."""
     assert describe(0x58).status_class is StatusClass.THROTTLE
     assert describe(0x14).status_class is StatusClass.THROTTLE
     assert describe(0x05).status_class is StatusClass.SESSION
