@@ -6,32 +6,47 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import click
 import msgspec
 import uvloop
 
 from smpp_daemon.protocol.status import parse_status
-from smpp_daemon.simulator.script import CompiledScript, Script, read_script
-from smpp_daemon.simulator.server import Simulator, SimulatorSettings
+from smpp_daemon.simulator.behaviour import CompiledScript
+from smpp_daemon.simulator.script import Script, read_script
+from smpp_daemon.simulator.server import Simulator
+from smpp_daemon.simulator.settings import SimulatorSettings, TlsFiles
+from smpp_daemon.simulator.statistics import line
 
 EPILOG = """
 \b
-A script (YAML) says what happens to which recipient; the longest suffix wins:
-  bind_status: ROK            # command_status of every bind, a name or a number
-  response_delay: 0.02        # seconds before every answer
+A script (YAML) says what goes wrong and how often; for a recipient the rule with the longest suffix wins:
+  response_delay: {percentiles: {50: 0.02, 99: 0.5, 100: 3}}   # or seconds, {min, max}, {mean, deviation}
+  throttle: {rate: 200, burst: 20}                             # RTHROTTLED beyond
+  answers: {never: 0.001, twice: 0.01}                         # probabilities
+  receipts: {delay: {min: 0.1, max: 2}, duplicate: 0.05, before_response: 0.1, held_back: 0.1}
+  drop: {every: 5000, refuse_for: 1}                           # cut without unbind
+  binds: {max_binds: 4, ghost: 15}                             # RALYBND while a cut session counts
+  traffic: {rate: 5, texts: ["STOP", "Hello"]}                 # mobile-originated
   rules:
-    - {suffix: "01", status: RINVDSTADR}           # refused
-    - {suffix: "07", answer: never}                # accepted, never answered
-    - {suffix: "05", response_delay: 2.5}          # answered late
+    - {suffix: "01", status: RINVDSTADR}                       # refused
+    - {suffix: "07", answer: never}                            # accepted, never answered
+    - {suffix: "05", response_delay: 2.5}                      # answered late
     - {suffix: "02", receipt: UNDELIV, error: "21b"}
-    - {suffix: "06", receipt: none}
+docs/simulator.md explains every key. SIGHUP reads the script again; a wrong one is reported and the old one kept.
 \b
 Examples:
   smsc-sim --listen 127.0.0.1:0 --receipt-delay 0.5
   smsc-sim --system-id demo --password secret --journal /var/tmp/smsc.jsonl --stats 5
-  smsc-sim --refuse-binds RINVPASWD
+  smsc-sim --script chaos.yaml --seed 7 --drop-every 1000 --ghost 10
+  smsc-sim --tls-certificate server.pem --tls-key server.key --tls-client-ca clients.pem
 """
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
+_READABLE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_POSITIVE = click.IntRange(1)
+_SECONDS = click.FloatRange(0)
 
 
 @click.command(epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -41,26 +56,54 @@ Examples:
 @click.option("--receipt-delay", default="0", show_default=True, help="Seconds from acceptance to receipt, or `none`.")
 @click.option(
     "--journal",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=_FILE,
     default=None,
-    help="Append every accepted message and acknowledged receipt here (JSON lines); after a kill, receipts still owed "
-    "are sent again from it.",
+    help="Append here (JSON lines) everything seen: messages, answers, receipts, binds, drops; after a kill, what is "
+    "still owed is sent again from it.",
 )
 @click.option(
-    "--ids", type=click.Choice(["hex", "decimal"]), default="hex", show_default=True, help="How message ids look."
+    "--ids",
+    type=click.Choice(["hex", "decimal"]),
+    default="hex",
+    show_default=True,
+    help="How message ids look; `ids` in a script knows more forms.",
 )
 @click.option("--refuse-binds", default="ROK", metavar="STATUS", help="Answer every bind with this command_status.")
 @click.option("--throttle-above", type=float, default=None, metavar="N", help="RTHROTTLED above N submit_sm a second.")
 @click.option(
-    "--receipt-window", type=click.IntRange(1), default=100, show_default=True, help="Unanswered deliver_sm a session."
+    "--receipt-window", type=_POSITIVE, default=100, show_default=True, help="Unanswered deliver_sm a session."
+)
+@click.option("--script", type=_READABLE, default=None, help="What goes wrong, in YAML; see below.")
+@click.option(
+    "--stats", type=float, default=None, metavar="SECONDS", help="Print a statistics line this often, and at the end."
+)
+@click.option("--seed", type=int, default=None, help="Repeat the same draws in every run.")
+@click.option(
+    "--response-delay", type=_SECONDS, default=None, metavar="SECONDS", help="Before every answer to a submit."
 )
 @click.option(
-    "--script",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    default=None,
-    help="Behaviour by recipient, in YAML; see below.",
+    "--queue-full-above", type=_POSITIVE, default=None, metavar="N", help="RMSGQFUL while N messages are owed."
 )
-@click.option("--stats", type=float, default=None, metavar="SECONDS", help="Print a statistics line this often.")
+@click.option("--drop-every", type=_POSITIVE, default=None, metavar="N", help="Cut a session at its Nth submit.")
+@click.option(
+    "--drop-after", type=_SECONDS, default=None, metavar="SECONDS", help="Cut a session this long after its bind."
+)
+@click.option(
+    "--max-binds", type=_POSITIVE, default=None, metavar="N", help="Sessions for each system_id; RALYBND beyond."
+)
+@click.option(
+    "--ghost", type=_SECONDS, default=None, metavar="SECONDS", help="How long a cut session still counts: RALYBND."
+)
+@click.option(
+    "--messages",
+    type=click.FloatRange(0, min_open=True),
+    default=None,
+    metavar="N",
+    help="Mobile-originated messages a second.",
+)
+@click.option("--tls-certificate", type=_READABLE, default=None, help="Speak TLS with this certificate chain (PEM).")
+@click.option("--tls-key", type=_READABLE, default=None, help="Its private key, unless it is in the same file.")
+@click.option("--tls-client-ca", type=_READABLE, default=None, help="Demand a client certificate signed by this CA.")
 def main(
     listen: str,
     system_id: str | None,
@@ -73,6 +116,10 @@ def main(
     receipt_window: int,
     script: Path | None,
     stats: float | None,
+    tls_certificate: Path | None,
+    tls_key: Path | None,
+    tls_client_ca: Path | None,
+    **overrides: Any,
 ) -> None:
     """An SMSC to develop and test against: takes binds, answers submit_sm, sends receipts.
 
@@ -80,6 +127,12 @@ def main(
     """
     try:
         host, port = _address(listen)
+        if throttle_above is not None and throttle_above <= 0:
+            raise ValueError("--throttle-above must be more than 0")
+        if stats is not None and stats <= 0:
+            raise ValueError("--stats must be more than 0")
+        if tls_certificate is None and (tls_key is not None or tls_client_ca is not None):
+            raise ValueError("--tls-key and --tls-client-ca need --tls-certificate")
         settings = SimulatorSettings(
             host=host,
             port=port,
@@ -92,18 +145,14 @@ def main(
             throttle_above=throttle_above,
             receipt_window=receipt_window,
             keep=0,
-            script=read_script(script) if script is not None else Script(),
+            script=_script(script, overrides),
+            tls=None if tls_certificate is None else TlsFiles(tls_certificate, tls_key, tls_client_ca),
         )
-        CompiledScript(settings.script)
-        if throttle_above is not None and throttle_above <= 0:
-            raise ValueError("--throttle-above must be more than 0")
-        if stats is not None and stats <= 0:
-            raise ValueError("--stats must be more than 0")
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(settings, stats))
+            runner.run(_serve(settings, stats, script, overrides))
     except (OSError, ValueError) as error:
         raise click.ClickException(f"cannot serve on {listen}: {error}") from None
 
@@ -127,38 +176,65 @@ def _delay(text: str) -> float | None:
     return delay
 
 
-async def _serve(settings: SimulatorSettings, stats: float | None) -> None:
+def _script(path: Path | None, overrides: dict[str, Any]) -> Script:
+    """The script of the file with what the command line says on top. Raises ValueError."""
+    script = Script() if path is None else read_script(path)
+    data = msgspec.to_builtins(script)
+    for key in ("seed", "response_delay", "queue_full_above"):
+        if overrides[key] is not None:
+            data[key] = overrides[key]
+    for section, key, option in (
+        ("drop", "every", "drop_every"),
+        ("drop", "seconds", "drop_after"),
+        ("binds", "max_binds", "max_binds"),
+        ("binds", "ghost", "ghost"),
+        ("traffic", "rate", "messages"),
+    ):
+        if overrides[option] is not None:
+            data[section] = {**(data[section] or {}), key: overrides[option]}
+    script = msgspec.convert(data, Script)
+    CompiledScript(script)
+    return script
+
+
+async def _serve(
+    settings: SimulatorSettings, stats: float | None, path: Path | None, overrides: dict[str, Any]
+) -> None:
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    async with Simulator(settings) as simulator:
+    simulator = Simulator(settings)
+    async with simulator:
+        loop.add_signal_handler(signal.SIGHUP, _reload, simulator, path, overrides)
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         click.echo(msgspec.json.encode({"listening": f"{host}:{simulator.port}"}))
         sys.stdout.flush()
         if stats is None:
             await stopping.wait()
             return
+        started = time.monotonic()
         await _report(simulator, stats, stopping)
+    click.echo("end: " + line(simulator.statistics, type(simulator.statistics)(), time.monotonic() - started), err=True)
+
+
+def _reload(simulator: Simulator, path: Path | None, overrides: dict[str, Any]) -> None:
+    try:
+        simulator.set_script(_script(path, overrides))
+    except (OSError, ValueError) as error:
+        click.echo(f"the old script stays: {error}", err=True)
+    else:
+        click.echo(f"script read: {path or 'none'}", err=True)
 
 
 async def _report(simulator: Simulator, interval: float, stopping: asyncio.Event) -> None:
-    accepted, acknowledged, since = 0, 0, time.monotonic()
+    before, since = msgspec.structs.replace(simulator.statistics), time.monotonic()
     while not stopping.is_set():
         with suppress(TimeoutError):
             await asyncio.wait_for(stopping.wait(), interval)
         now = time.monotonic()
-        statistics = simulator.statistics
-        elapsed = max(now - since, 1e-6)
-        click.echo(
-            f"sessions {statistics.sessions}  accepted {statistics.accepted}"
-            f" ({(statistics.accepted - accepted) / elapsed:.0f}/s)  refused {statistics.refused}"
-            f"  receipts {statistics.receipts_acknowledged}"
-            f" ({(statistics.receipts_acknowledged - acknowledged) / elapsed:.0f}/s)  owed {statistics.owed}"
-            f"  binds {statistics.binds} refused {statistics.binds_refused}  violations {statistics.violations}",
-            err=True,
-        )
-        accepted, acknowledged, since = statistics.accepted, statistics.receipts_acknowledged, now
+        click.echo(line(simulator.statistics, before, max(now - since, 1e-6)), err=True)
+        before, since = msgspec.structs.replace(simulator.statistics), now
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """A client for the simulator's tests: the real `EsmeSession` over a real socket, waiting on conditions."""
 
 import asyncio
+import ssl
 from collections.abc import Callable
 from typing import Self, cast
 
@@ -16,7 +17,7 @@ from smpp_daemon.protocol.events import (
     SubmitAnswered,
     SubmitExpired,
 )
-from smpp_daemon.protocol.pdu import DeliverSm, SubmitSm
+from smpp_daemon.protocol.pdu import CancelSm, DataSm, DeliverSm, QuerySm, ReplaceSm, SubmitMulti, SubmitSm
 from smpp_daemon.protocol.session import EsmeConfig, EsmeSession
 from smpp_daemon.protocol.timers import TimerSettings
 
@@ -24,6 +25,8 @@ DEADLINE = 10.0
 
 
 class Esme(asyncio.Protocol):
+    """Every event is in `events`, in order; deliver_sm is in `receipts`, data_sm in `data`, each read in `reads`."""
+
     def __init__(self, config: EsmeConfig, answer_receipts: bool) -> None:
         self.loop = asyncio.get_running_loop()
         self.session = EsmeSession(config, self.loop.time())
@@ -32,6 +35,9 @@ class Esme(asyncio.Protocol):
         self.expired: list[object] = []
         self.late: list[LateAnswer] = []
         self.receipts: list[DeliverSm] = []
+        self.data: list[DataSm] = []
+        self.events: list[Event] = []
+        self.reads: list[bytes] = []
         self.bound: Bound | None = None
         self.refused: int | None = None
         self.unbound = False
@@ -50,14 +56,17 @@ class Esme(asyncio.Protocol):
         window: int = 100,
         response: float = 10.0,
         answer_receipts: bool = True,
+        timers: TimerSettings | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> Self:
+        """Binds; returns when the bind is answered or the connection lost."""
         config = EsmeConfig(
-            "sim", system_id, password, mode=mode, window=window, timers=TimerSettings(response=response)
+            "sim", system_id, password, mode=mode, window=window, timers=timers or TimerSettings(response=response)
         )
         _, esme = await asyncio.get_running_loop().create_connection(
-            lambda: cls(config, answer_receipts), "127.0.0.1", port
+            lambda: cls(config, answer_receipts), "127.0.0.1", port, ssl=tls
         )
-        await esme.until(lambda: esme.bound is not None or esme.refused is not None)
+        await esme.until(lambda: esme.bound is not None or esme.refused is not None or esme.lost)
         return esme
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -71,9 +80,11 @@ class Esme(asyncio.Protocol):
         self.changed.set()
 
     def data_received(self, data: bytes) -> None:
+        self.reads.append(data)
         self.handle(self.session.receive(data, self.loop.time()))
 
     def handle(self, events: list[Event]) -> None:
+        self.events += events
         for event in events:
             if isinstance(event, SubmitAnswered):
                 self.answers[event.token] = event
@@ -82,8 +93,10 @@ class Esme(asyncio.Protocol):
             elif isinstance(event, LateAnswer):
                 self.late.append(event)
             elif isinstance(event, DeliverReceived):
-                assert isinstance(event.pdu, DeliverSm)
-                self.receipts.append(event.pdu)
+                if isinstance(event.pdu, DeliverSm):
+                    self.receipts.append(event.pdu)
+                else:
+                    self.data.append(event.pdu)
                 if self.answer_receipts:
                     self.session.answer_deliver(event.sequence)
             elif isinstance(event, Bound):
@@ -101,6 +114,10 @@ class Esme(asyncio.Protocol):
 
     def submit(self, pdu: SubmitSm, token: object) -> None:
         assert self.session.submit(encode_body(pdu), token, self.loop.time()) is not None
+        self.flush()
+
+    def request(self, pdu: DataSm | SubmitMulti | QuerySm | CancelSm | ReplaceSm, token: object) -> None:
+        assert self.session.request(pdu, token, self.loop.time()) is not None
         self.flush()
 
     async def submit_all(self, pdus: list[SubmitSm]) -> None:

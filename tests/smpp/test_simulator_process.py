@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from smpp_daemon.protocol.pdu import SubmitSm
+from smpp_daemon.protocol.status import RALYBND, RINVDSTADR
 from smpp_daemon.simulator.journal import Accepted, read_records
 from tests.smpp.simulated_esme import Esme
 
@@ -63,6 +65,43 @@ async def test_sigterm_unbinds_and_ends_cleanly() -> None:
         _, errors = await asyncio.wait_for(process.communicate(), 10)
         assert process.returncode == 0
         assert b"accepted 1 " in errors
+        last = errors.splitlines()[-1]
+        assert last.startswith(b"end: sessions 0  accepted 1 ")
+        assert b"unbound 1 dropped 0" in last
+
+
+async def test_sighup_reads_the_script_again_and_keeps_the_old_one_when_it_is_wrong(tmp_path: Path) -> None:
+    script = tmp_path / "script.yaml"
+    script.write_text("rules: [{suffix: '0', status: RSYSERR}]")
+    async with running("--script", str(script), "--receipt-delay", "none", "--max-binds", "1") as (process, port):
+        assert process.stderr is not None
+        esme = await Esme.connect(port)
+        script.write_text("rules: [{suffix: '0', status: RINVDSTADR}]")
+        process.send_signal(signal.SIGHUP)
+        assert b"script read" in await asyncio.wait_for(process.stderr.readline(), 10)
+        esme.submit(MESSAGE, "new")
+        script.write_text("rulez: []")
+        process.send_signal(signal.SIGHUP)
+        assert b"the old script stays" in await asyncio.wait_for(process.stderr.readline(), 10)
+        esme.submit(MESSAGE, "kept")
+        await esme.until(lambda: len(esme.answers) == 2)
+        assert {answer.status for answer in esme.answers.values()} == {RINVDSTADR}
+        # What the command line says holds for every script.
+        assert (await Esme.connect(port)).refused == RALYBND
+        await esme.close()
+
+
+async def test_options_say_what_scripts_say() -> None:
+    options = ("--drop-every", "3", "--ghost", "60", "--messages", "500", "--seed", "1", "--queue-full-above", "2")
+    async with running(*options, "--receipt-delay", "60") as (_, port):
+        esme = await Esme.connect(port)
+        await esme.until(lambda: len(esme.receipts) >= 3)
+        for token in range(3):
+            esme.submit(MESSAGE, token)
+            await esme.until(lambda token=token: token in esme.answers or esme.lost)  # type: ignore[misc]
+        await esme.until(lambda: esme.lost)
+        assert [answer.status for answer in esme.answers.values()] == [0, 0]
+        assert (await Esme.connect(port)).refused == RALYBND
 
 
 @pytest.mark.parametrize(
@@ -73,6 +112,8 @@ async def test_sigterm_unbinds_and_ends_cleanly() -> None:
         (("--refuse-binds", "MAYBE"), b"command_status"),
         (("--throttle-above", "0"), b"more than 0"),
         (("--stats", "-1"), b"more than 0"),
+        (("--drop-every", "0"), b"--drop-every"),
+        (("--tls-key", "README.md"), b"--tls-certificate"),
     ],
 )
 async def test_bad_options_are_explained(options: tuple[str, str], message: bytes) -> None:
