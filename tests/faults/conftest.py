@@ -5,6 +5,7 @@ import secrets
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -76,13 +77,14 @@ class World:
             assert time.monotonic() < deadline, (counts, self.last_words())
             await asyncio.sleep(0.1)
 
-    async def send(self, recipients: list[str], text: str = "Hello") -> int:
+    async def send(self, recipients: list[str], text: str = "Hello", **more: str) -> int:
         """Post batches of 1,000; a batch that is not answered is posted again. Returns how many were accepted."""
         accepted = 0
         for start in range(0, len(recipients), 1000):
             body = {
                 "messages": [
-                    {"channel_id": self.channel, "to": to, "text": text} for to in recipients[start : start + 1000]
+                    {"channel_id": self.channel, "to": to, "text": text, **more}
+                    for to in recipients[start : start + 1000]
                 ]
             }
             accepted += await self._post_batch(body)
@@ -143,6 +145,13 @@ async def stack() -> AsyncIterator[LocalStack]:
 @pytest.fixture
 async def world(stack: LocalStack) -> AsyncIterator[World]:
     """A tenant of its own with an active channel that sends 2,000/s."""
+    async with open_world(stack) as world:
+        yield world
+
+
+@asynccontextmanager
+async def open_world(stack: LocalStack, **config: Any) -> AsyncIterator[World]:
+    """A tenant of its own with an active channel that sends 2,000/s."""
     async with httpx.AsyncClient(base_url=stack.api_url, timeout=30) as client:
         credentials = {"email": f"{secrets.token_hex(6)}@example.com", "password": secrets.token_urlsafe(16)}
         created = await client.post(
@@ -161,6 +170,7 @@ async def world(stack: LocalStack) -> AsyncIterator[World]:
                     "window": 50,
                     "default_from": "FAULT",
                     "response_timeout_seconds": 5,
+                    **config,
                 },
                 "credentials": {"system_id": OPERATOR_SYSTEM_ID, "password": OPERATOR_PASSWORD},
                 "rate": {"per_second": 2000, "burst": 200},

@@ -31,8 +31,9 @@ from app.lib.ids import new_id
 from app.settings import Settings, read_settings
 from connectors.smpp.config import SmppCredentials
 from smpp_daemon.account import OperatorAccount
-from smpp_daemon.bind import BindState, Delays
+from smpp_daemon.bind_health import BindState
 from smpp_daemon.daemon import Daemon
+from smpp_daemon.retry import Delays
 
 QUICK = Delays(base=0.02, most=0.1, refused=0.05, refused_most=0.1, fatal=0.1, ghost=0.1, ghost_most=0.2)
 
@@ -147,6 +148,19 @@ class World:
         for lane in Lane:
             queue = await self._amqp.declare_queue(dispatch_queue(self.channel_id, lane.value), passive=True)
             found += queue.declaration_result.message_count or 0
+        return found
+
+    async def delivery_counts(self, lane: Lane = Lane.BULK) -> list[int]:
+        """How often each queued delivery was delivered before. Nobody else may be consuming; all of them are kept."""
+        found: list[int] = []
+
+        async def look(message: aio_pika.abc.AbstractIncomingMessage) -> None:
+            found.append(int(str(message.headers.get("x-delivery-count", 0))))
+
+        queue = await self._amqp.declare_queue(dispatch_queue(self.channel_id, lane.value), passive=True)
+        count = queue.declaration_result.message_count or 0
+        await queue.consume(look)
+        await eventually(lambda: len(found) >= count)
         return found
 
     async def claims(self) -> int:
