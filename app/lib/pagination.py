@@ -119,10 +119,15 @@ async def fetch_page(session: AsyncSession, statement: Select[tuple[T]], listing
     next_cursor = None
     if len(rows) > query.limit:
         rows = rows[: query.limit]
-        last: Any = rows[-1]
-        value = None if sort.column is None else getattr(last, query.sort.removeprefix("-"))
-        next_cursor = _encode_cursor(_Cursor(query.sort, value, last.id))
+        next_cursor = cursor_after(listing, query, rows[-1])
     return Page(rows, next_cursor, total)
+
+
+def cursor_after(listing: Listing, query: ListQuery, row: Any) -> str:
+    """What continues a list after `row`, in the order of `query`."""
+    name = query.sort.removeprefix("-")
+    value = None if listing.sorts[name].column is None else getattr(row, name)
+    return _encode_cursor(_Cursor(query.sort, value, row.id))
 
 
 def _fits(value: Any, sort: Sort) -> bool:

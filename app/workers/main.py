@@ -43,6 +43,7 @@ async def run_worker(settings: Settings, stop: Stop) -> None:
             except Unavailable as error:
                 failures += 1
                 log.warning("cannot consume", reason=error.detail, cause=repr(error.__cause__))
+                stop.working(f"Waiting: {error.detail}")
             if not stop.requested:
                 await stop.wait(backoff(failures, most=5.0))
     finally:
@@ -80,6 +81,7 @@ async def _serve(settings: Settings, database: Database, directory: ChannelDirec
             subscribe_results(broker, topology, database, new_id, stop)
             await broker.start()
         log.info("worker started")
+        stop.working("Consuming.")
         await dispatcher.run(lost)
     finally:
         await _close(broker)

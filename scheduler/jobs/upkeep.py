@@ -20,6 +20,7 @@ _PRUNE = (
     text("DELETE FROM consumed_events WHERE consumed_at < now() - interval '7 days'"),
     text("DELETE FROM inbound_keys WHERE seen_at < now() - interval '7 days'"),
     text("DELETE FROM parked_receipts WHERE parked_at < now() - interval '30 days'"),
+    text("DELETE FROM events WHERE id < uuid7_floor(now() - interval '30 days')"),
 )
 
 
@@ -38,7 +39,7 @@ async def declare_orphans(database: Database) -> None:
 
 
 async def prune(database: Database) -> None:
-    """Remove the memory of events that can no longer be redelivered."""
+    """Remove the memory of what can no longer be redelivered, and the events of accounts that are a month old."""
     for statement in _PRUNE:
         async with database.unit_of_work() as session:
             await session.execute(statement)

@@ -14,8 +14,11 @@ from app.domain.channels.credentials import unseal
 from app.domain.channels.events import CHANNEL_CHANGED
 from app.domain.channels.models import Channel
 from app.domain.channels.states import REPORTABLE, ChannelStatus
+from app.domain.events.channels import link_events
+from app.domain.events.service import record_events
 from app.lib.crypto import CryptoError, Envelope
 from app.lib.db import Database, Scope
+from app.lib.ids import NewId, new_id
 from app.lib.listen import listen
 from app.lib.logging import get_logger
 from connectors import registry
@@ -96,7 +99,9 @@ class ChannelDirectory:
         *,
         cache_seconds: float = CACHE_SECONDS,
         monotonic: Callable[[], float] = time.monotonic,
+        new_id: NewId = new_id,
     ) -> None:
+        self._new_id = new_id
         self._database = database
         self._envelope = envelope
         self._cache_seconds = cache_seconds
@@ -166,7 +171,7 @@ class ChannelDirectory:
         return unseal(self._envelope, channel.id, channel.credentials, connector.credentials_type)
 
     async def report(self, channel_id: UUID, status: ChannelStatus, health: dict[str, Any]) -> bool:
-        """Store what the sender sees; returns whether anything changed.
+        """Store what the sender sees, and the events that tell it; returns whether anything changed.
 
         `status` is connecting, active or error, and never replaces a pause; health is kept for paused channels too. A
         deleted channel is left alone. `health` is JSON; `detail` in it is shown to people, `binds` is the list of
@@ -175,16 +180,22 @@ class ChannelDirectory:
         if status not in REPORTABLE:
             raise ValueError(f"a sender cannot make a channel {status}")
         async with self._database.unit_of_work() as session:
-            result = await session.execute(
+            # Locked before anything is compared, so that of two reports the later one sees the earlier.
+            row = (await session.execute(_REPORTED, {"id": channel_id})).one_or_none()
+            if row is None:
+                return False
+            before = None if row.reported_status is None else ChannelStatus(row.reported_status)
+            shown = status if row.status in REPORTABLE else ChannelStatus(row.status)
+            document = msgspec.json.encode(health)
+            if (row.status, before, row.health) == (shown, status, msgspec.json.decode(document)):
+                return False
+            await session.execute(
                 _REPORT,
-                {
-                    "id": channel_id,
-                    "status": status.value,
-                    "health": msgspec.json.encode(health).decode(),
-                    "reportable": [each.value for each in REPORTABLE],
-                },
+                {"id": channel_id, "status": shown.value, "reported": status.value, "health": document.decode()},
             )
-            return result.first() is not None
+            told = link_events(row.account_id, channel_id, row.name, before, status, health)
+            await record_events(session, told, self._new_id)
+            return True
 
     def subscribe(self, callback: ChangeCallback) -> Callable[[], None]:
         """Have `callback` called on every change while `listen()` runs; returns what ends the subscription.
@@ -238,13 +249,15 @@ class ChannelDirectory:
             self._cached[record.id] = (self._monotonic() + self._cache_seconds, record)
 
 
+_REPORTED = text(
+    """
+    SELECT account_id, name, status, health, reported_status
+    FROM channels WHERE id = :id AND deleted_at IS NULL FOR NO KEY UPDATE
+    """
+)
+
 _REPORT = text(
     """
-    UPDATE channels SET status = new.status, health = new.health
-    FROM (SELECT id, CASE WHEN status = ANY(CAST(:reportable AS text[])) THEN :status ELSE status END AS status,
-                 CAST(:health AS jsonb) AS health
-          FROM channels WHERE id = :id AND deleted_at IS NULL FOR UPDATE) AS new
-    WHERE channels.id = new.id AND (channels.status, channels.health) IS DISTINCT FROM (new.status, new.health)
-    RETURNING channels.id
+    UPDATE channels SET status = :status, reported_status = :reported, health = CAST(:health AS jsonb) WHERE id = :id
     """
 )

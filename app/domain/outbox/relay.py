@@ -53,11 +53,13 @@ class Relay:
                 try:
                     published = await self.publish_some()
                     failures = 0
+                    stop.working("Publishing.")
                 except Unavailable as error:
                     failures += 1
                     wait = backoff(failures, most=5.0)
                     log.warning("cannot relay", reason=error.detail, retry_in=round(wait, 2))
                     outbox_failures.labels("unavailable").inc()
+                    stop.working(f"Waiting: {error.detail}")
                     await stop.wait(wait)
                     continue
                 if published == 0:
