@@ -3,7 +3,7 @@
 PYTHON := .venv/bin/python
 TYPED := app connectors smpp_daemon scheduler migrations deploy tests bench
 
-.PHONY: help setup run demo test lint typecheck fmt lock stop clean bench
+.PHONY: help setup run demo test lint typecheck fmt lock stop clean bench soak fuzz-smpp
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,10 +35,16 @@ lock: setup ## write requirements.lock anew from pyproject.toml
 	.boot/bin/uv pip compile --universal --generate-hashes --no-emit-index-url --python-version 3.11 \
 		--extra dev pyproject.toml -o requirements.lock
 
-bench: setup ## list the benchmarks
-	@for file in bench/[a-z]*.py; do [ -e "$$file" ] && basename "$$file" .py | sed 's/^/  make bench-/'; done; true
+soak: setup ## ten minutes of a bad operator and dying processes, then the books are compared: make soak SECONDS=600
+	TURUMBA_TEST_CHAOS_SECONDS=$(or $(SECONDS),600) $(PYTHON) -m pytest tests/faults/test_chaos.py -q
 
-bench-%: setup ## run one benchmark
+fuzz-smpp: setup ## a million random and mutated PDUs: make fuzz-smpp PDUS=1000000
+	TURUMBA_TEST_FUZZ_PDUS=$(or $(PDUS),1000000) $(PYTHON) -m pytest tests/unit/smpp_protocol/test_fuzz.py -q --timeout 3600
+
+bench: setup ## run all benchmarks and append what they say to docs/benchmarks.md
+	$(PYTHON) -m bench
+
+bench-%: setup ## run one benchmark: wire, daemon, throttle, binds, ingest, list
 	$(PYTHON) -m bench.$*
 
 stop: ## stop what runs in the background or in another terminal
