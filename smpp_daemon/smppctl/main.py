@@ -1,62 +1,49 @@
-"""`smppctl`: asks a running smppd."""
-
-import sys
-from pathlib import Path
+"""`smppctl`: looks at running smppds and tells them what to do."""
 
 import click
-import msgspec
-from rich.console import Console
 
-from smpp_daemon.bind import BindState
-from smpp_daemon.smppctl.client import RefusedError, UnreachableError, ask
-from smpp_daemon.smppctl.table import show
-from smpp_daemon.status import DaemonStatus
-
-ALL_BOUND = 0
-NOT_ALL_BOUND = 1
-UNREACHABLE = 2
-
-_socket = click.option(
-    "--socket",
-    "path",
-    type=click.Path(path_type=Path),
-    envvar="TURUMBA_SMPPD_ADMIN_SOCKET",
-    default=Path("/run/turumba/smppd.sock"),
-    show_default=True,
-    show_envvar=True,
-    help="The daemon's admin socket.",
-)
+from smpp_daemon.smppctl.check import check
+from smpp_daemon.smppctl.completion import completion
+from smpp_daemon.smppctl.looking import errors, server, show, status
+from smpp_daemon.smppctl.messages import cancel, orphans, query
+from smpp_daemon.smppctl.reloading import reload
+from smpp_daemon.smppctl.steering import drain, pause, rebind, resume, set_
+from smpp_daemon.smppctl.testing import send
+from smpp_daemon.smppctl.tracing import trace
+from smpp_daemon.smppctl.watching import watch
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
-    """Look at a running smppd."""
+    """Look at running smppds, and tell them what to do.
 
-
-@main.command()
-@click.option("--json", "as_json", is_flag=True, help="Print the daemon's answer as one line of JSON.")
-@_socket
-def status(path: Path, as_json: bool) -> None:
-    """Show every account and bind.
-
-    Exit codes: 0 all binds are up, 1 some are not, 2 the daemon is not reachable.
+    ACCOUNT is a channel's id, the start of one, a name, or a system_id. Every command knows --json, which prints one
+    line, and --socket. Exit codes: 0 done, 1 not done or not all well, 2 a daemon is not reachable or the command line
+    is wrong; `check` has its own.
     """
-    answer = _ask(path, "status")
-    decoded = msgspec.json.decode(answer, type=DaemonStatus)
-    if as_json:
-        click.echo(answer.decode())
-    else:
-        show(decoded, Console())
-    binds = [bind for account in decoded.accounts for bind in account.binds]
-    sys.exit(ALL_BOUND if all(bind.state is BindState.BOUND for bind in binds) else NOT_ALL_BOUND)
 
 
-def _ask(path: Path, verb: str) -> bytes:
-    try:
-        return ask(path, verb)
-    except (UnreachableError, RefusedError) as error:
-        click.echo(str(error), err=True)
-        sys.exit(UNREACHABLE)
+for command in (
+    status,
+    watch,
+    show,
+    errors,
+    check,
+    pause,
+    resume,
+    drain,
+    rebind,
+    set_,
+    trace,
+    send,
+    query,
+    cancel,
+    orphans,
+    reload,
+    server,
+    completion,
+):
+    main.add_command(command)
 
 
 if __name__ == "__main__":

@@ -4,31 +4,19 @@ import asyncio
 import json
 import os
 import stat
-import sys
+from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from app.domain.messages.events import Outcome
-from smpp_daemon.admin import AdminServer, SocketInUseError
+from smpp_daemon import admin
+from smpp_daemon.admin import AdminServer, BadRequestError, SocketInUseError
 from smpp_daemon.daemon import Daemon
 from smpp_daemon.simulator import Simulator
 from tests.smpp.daemon_harness import World, bound, eventually, running
-
-
-async def smppctl(*arguments: str, socket: str) -> tuple[int, str, str]:
-    """Exit code and output; 80 columns, as a process of its own."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "smpp_daemon.smppctl.main",
-        *arguments,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env=os.environ | {"TURUMBA_SMPPD_ADMIN_SOCKET": socket, "COLUMNS": "80", "NO_COLOR": "1"},
-    )
-    out, err = await asyncio.wait_for(process.communicate(), 30)
-    return process.returncode or 0, out.decode(), err.decode()
+from tests.smpp.smppctl_process import smppctl
 
 
 async def test_status_shows_what_the_daemon_does(world: World) -> None:
@@ -93,3 +81,75 @@ async def test_stale_sockets_are_replaced_and_bad_requests_answered(tmp_path: Pa
     path.write_text("something else")
     with pytest.raises(SocketInUseError, match="not a socket"):
         await AdminServer(path, {}).start()
+
+
+async def test_a_stream_has_a_beginning_an_end_and_ends_with_its_client(tmp_path: Path) -> None:
+    ended: list[str] = []
+
+    async def numbers(arguments: Mapping[str, Any]) -> AsyncGenerator[Any, None]:
+        if "limit" not in arguments:
+            raise BadRequestError("how many?")
+        try:
+            yield None
+            for number in range(arguments["limit"]):
+                yield {"number": number}
+            if arguments.get("forever"):
+                await asyncio.Event().wait()
+            if arguments.get("broken"):
+                raise RuntimeError("defect")
+        finally:
+            ended.append("numbers")
+
+    server = AdminServer(tmp_path / "admin.sock", {}, {"numbers": numbers})
+    await server.start()
+
+    async def ask(**arguments: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        reader, writer = await asyncio.open_unix_connection(str(tmp_path / "admin.sock"))
+        writer.write(json.dumps({"verb": "numbers", "arguments": arguments}).encode() + b"\n")
+        return reader, writer
+
+    async def told(reader: asyncio.StreamReader) -> list[Any]:
+        return [json.loads(line) for line in (await reader.read()).splitlines()]
+
+    reader, writer = await ask(limit=2)
+    first, *others = await told(reader)
+    assert (first["ok"], first["stream"]) == (True, True)
+    assert others == [{"number": 0}, {"number": 1}, {"end": True}]
+    writer.close()
+    reader, writer = await ask()
+    assert [(line["ok"], line["error"]) for line in await told(reader)] == [(False, "how many?")]
+    writer.close()
+    reader, writer = await ask(limit=1, broken=True)
+    assert (await told(reader))[-1]["error"].startswith("The request failed")
+    writer.close()
+    ended.clear()
+    reader, writer = await ask(limit=1, forever=True)
+    assert json.loads(await reader.readline())["stream"]
+    writer.close()
+    await eventually(lambda: ended)
+    reader, writer = await ask(limit=1, forever=True)
+    assert json.loads(await reader.readline())["stream"]
+    await server.stop()
+    assert (await told(reader))[-1] == {"number": 0}
+    writer.close()
+
+
+async def test_a_reader_that_does_not_read_is_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admin, "STALL_SECONDS", 0.05)
+    ended = asyncio.Event()
+
+    async def much(_: Mapping[str, Any]) -> AsyncGenerator[Any, None]:
+        try:
+            while True:
+                yield "x" * 10_000
+        finally:
+            ended.set()
+
+    server = AdminServer(tmp_path / "admin.sock", {}, {"much": much})
+    await server.start()
+    reader, writer = await asyncio.open_unix_connection(str(tmp_path / "admin.sock"), limit=1024)
+    writer.write(b'{"verb": "much"}\n')
+    await asyncio.wait_for(ended.wait(), 10)
+    assert json.loads((await reader.read()).splitlines()[-1])["error"] == "The reader was too slow."
+    writer.close()
+    await server.stop()
