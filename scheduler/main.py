@@ -10,9 +10,10 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from app.lib.db import Database
 from app.lib.errors import Unavailable
 from app.lib.logging import get_logger
-from app.lib.metrics import serve
 from app.lib.service import Stop, run_process
 from app.settings import Settings, settings_for
+from scheduler.jobs.inbound import deliver_overdue_parts, rematch_receipts
+from scheduler.jobs.queues import QueueWatch
 from scheduler.jobs.retries import enqueue_retries
 from scheduler.jobs.upkeep import declare_orphans, make_partitions, prune
 from scheduler.leader import Leader
@@ -23,25 +24,33 @@ Job = Callable[[Database], Awaitable[None]]
 
 JOBS: tuple[tuple[Job, float], ...] = (
     (enqueue_retries, 0.5),
+    (deliver_overdue_parts, 5.0),
+    (rematch_receipts, 15.0),
     (declare_orphans, 30.0),
     (make_partitions, 3600.0),
     (prune, 3600.0),
 )
 """Each job and the seconds between its ticks."""
 
+QUEUE_LOOK_SECONDS = 30.0
+
 
 async def run_scheduler(settings: Settings, stop: Stop) -> None:
     """Run until `stop`."""
     database = Database(settings.database.url, process="scheduler", pool_size=4)
     leader = Leader(database)
+    queues = QueueWatch(settings.broker.url)
     # APScheduler only ticks here: what is due, and to whom, is decided by rows and locks in PostgreSQL.
     ticker = AsyncIOScheduler(timezone=UTC)
     lock = asyncio.Lock()
 
     async def tick(job: Job) -> None:
         async with lock:
-            if not await leader.ensure():
-                return
+            leading = await leader.ensure()
+        stop.working("Leading." if leading else "Standing by: another scheduler leads, or PostgreSQL is away.")
+        if not leading:
+            queues.forget()
+            return
         try:
             await job(database)
         except Unavailable as error:
@@ -49,7 +58,7 @@ async def run_scheduler(settings: Settings, stop: Stop) -> None:
         except Exception:
             log.exception("job failed", job=job.__name__)
 
-    for job, seconds in JOBS:
+    for job, seconds in (*JOBS, (queues.find_deserted, QUEUE_LOOK_SECONDS)):
         ticker.add_job(
             tick,
             "interval",
@@ -75,5 +84,4 @@ async def run_scheduler(settings: Settings, stop: Stop) -> None:
 def main() -> None:
     """Run the scheduler: retries, partitions and retention. Several may run; one of them leads."""
     settings = settings_for("scheduler")
-    serve(settings.metrics.host, settings.metrics.port)
-    run_process(lambda stop: run_scheduler(settings, stop))
+    run_process(lambda stop: run_scheduler(settings, stop), metrics=(settings.metrics.host, settings.metrics.port))

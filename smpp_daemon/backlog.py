@@ -112,6 +112,14 @@ class Backlog(Generic[D]):
         """Messages that wait to be claimed."""
         return sum(map(len, self._lanes.values()))
 
+    @property
+    def oldest_at(self) -> float | None:
+        """When the oldest batch of which something is open was published, in seconds since 1970; None without one."""
+        for batch in self._batches.values():
+            # The id of a batch is a UUIDv7 and tells its milliseconds (RFC 9562 §5.7).
+            return (batch.event_id.int >> 80) / 1000
+        return None
+
     def add(self, event: DispatchBatch, delivery: D, now: float) -> bool:
         """Takes a delivery; False when there is nothing (left) to do for it and it can be acknowledged at once."""
         known = self._batches.get(event.event_id)

@@ -12,12 +12,13 @@ from app.domain.messages.events import Lane, Outcome, SubmitResult, SubmittedPar
 from connectors.smpp.options import OnUnknown
 from smpp_daemon import metrics
 from smpp_daemon.backlog import BULK_EVERY, NOT_ANSWERED, Item
-from smpp_daemon.outcomes import conclude, interrupted, is_open
+from smpp_daemon.multi import submit_together
+from smpp_daemon.outcomes import STANDARD, conclude, interrupted, is_open
 from smpp_daemon.pace import Counters
 from smpp_daemon.pool import choose
 from smpp_daemon.protocol.constants import CommandId
 from smpp_daemon.protocol.events import LateAnswer, SubmitAnswered, SubmitExpired, Unanswered
-from smpp_daemon.protocol.status import RMSGQFUL, StatusClass, describe
+from smpp_daemon.protocol.status import RMSGQFUL, StatusClass
 from smpp_daemon.protocol.throttle import Throttle
 from smpp_daemon.transport import Connection
 
@@ -39,7 +40,7 @@ class Line:
 
     `report` gets each result, with the message while its batch still waits for it; `report_sent` those of messages that
     were accepted whole, many at once. Each lane has a line of its own: `high` goes first, and every tenth message is
-    from `bulk` while both wait.
+    from `bulk` while both wait. `multi` above 1 lets so many equal texts share a submit_multi.
     """
 
     def __init__(
@@ -56,6 +57,8 @@ class Line:
         on_unknown: OnUnknown,
     ) -> None:
         self.on_unknown = on_unknown
+        self.statuses = STANDARD
+        self.multi = 0
         self.throttle = throttle
         self._loop = loop
         self._counters = counters
@@ -152,7 +155,10 @@ class Line:
             self._turn += 1
         if left:
             self.throttle.give_back(left)
-        connection.submit(bodies, tokens)
+        if self.multi > 1:
+            submit_together(connection, bodies, tokens, self.multi, now)
+        else:
+            connection.submit(bodies, tokens)
         self._counters.sent(len(bodies), now)
         metrics.submitted.inc(len(bodies))
 
@@ -192,17 +198,23 @@ class Line:
                     items.append(item)
                     continue
             else:
-                kind = describe(status).status_class
-                refused[kind.value] += 1
-                if kind in _BACK_IN_LINE:
-                    self._refused_for_now(item, index, status, kind)
-                    sound = sound and kind is not StatusClass.SESSION
+                kind = self.statuses.describe(status).status_class
+                if kind is StatusClass.OK:
+                    item.answers[index] = (0, event.message_id)
                 else:
-                    item.answers[index] = (status, "")
+                    refused[kind.value] += 1
+                    self._counters.refusals.add(status, item.message.to, at)
+                    if kind in _BACK_IN_LINE:
+                        self._refused_for_now(item, index, status, kind)
+                        sound = sound and kind is not StatusClass.SESSION
+                    else:
+                        item.answers[index] = (status, "")
             if not item.waiting and not item.queued:
                 self._settle(item)
         if items:
             self._report_sent(results, items)
+            # One of each set is enough to know how late receipts come.
+            self._counters.receipt_lag.accepted(results[0].parts[0].provider_message_id, at)
         accepted = len(events) - refused.total()
         metrics.responses.labels("ok").inc(accepted)
         for name, count in refused.items():
@@ -238,10 +250,11 @@ class Line:
         answer = item.answers[index]
         if answer is None or answer[0] != NOT_ANSWERED:
             return
-        item.answers[index] = (event.status, event.message_id)
+        accepted = self.statuses.describe(event.status).status_class is StatusClass.OK
+        item.answers[index] = (0 if accepted else event.status, event.message_id)
         if not item.concluded or is_open(item):
             return
-        result = conclude(item, self.on_unknown, self._wall(), late=True)
+        result = conclude(item, self.on_unknown, self._wall(), late=True, statuses=self.statuses)
         # A message that is being sent again is not failed by the refusal of its first attempt.
         if result.outcome is Outcome.SENT or self.on_unknown is not OnUnknown.RESEND:
             self._report(result, None)
@@ -287,7 +300,7 @@ class Line:
 
     def _finish(self, item: Item) -> None:
         item.concluded = True
-        self._report(conclude(item, self.on_unknown, self._wall()), item)
+        self._report(conclude(item, self.on_unknown, self._wall(), statuses=self.statuses), item)
 
     def _merge_returned(self) -> None:
         """Messages that must go again take their old places: the refusals of one window come in any order."""

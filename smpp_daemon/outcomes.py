@@ -1,12 +1,21 @@
 """What the operator's answers to the parts of a message mean for the message."""
 
+from collections.abc import Mapping
+
+import msgspec
+
 from app.domain.messages.events import Failure, Outcome, SubmitResult, SubmittedPart
+from app.lib.logging import get_logger
+from connectors.smpp import options
 from connectors.smpp.options import OnUnknown
 from smpp_daemon.backlog import NOT_ANSWERED, Item
-from smpp_daemon.protocol.status import StatusClass, describe
+from smpp_daemon.protocol.status import Status, StatusClass, describe, parse_status
+
+log = get_logger(__name__)
 
 _RECIPIENT = frozenset({0x0B, 0xFE})
 _MESSAGE = frozenset({0x01, 0x0A, 0x43, 0x65, 0x66, 0x104})
+_PASSING = frozenset({StatusClass.TRANSIENT, StatusClass.THROTTLE, StatusClass.SESSION})
 
 NO_ANSWER = "no_answer"
 EXPIRED = Failure("transient", "validity_expired", "The validity period ended before it could be sent.")
@@ -15,9 +24,33 @@ INTERRUPTED = Failure(
 )
 
 
-def failure_of(status: int) -> Failure:
+class Statuses:
+    """What a command_status means on one channel: the standard, unless its `status_classes` say otherwise.
+
+    Names that are no command_status are logged and left out.
+    """
+
+    def __init__(self, classes: Mapping[str, options.StatusClass] | None = None) -> None:
+        self._own: dict[int, Status] = {}
+        for written, named in (classes or {}).items():
+            try:
+                known = describe(parse_status(written))
+            except ValueError as error:
+                log.warning("status_classes", reason=str(error))
+                continue
+            self._own[known.code] = msgspec.structs.replace(known, status_class=StatusClass(named.value))
+
+    def describe(self, status: int) -> Status:
+        """Any 32-bit command_status in words."""
+        return self._own.get(status) or describe(status)
+
+
+STANDARD = Statuses()
+
+
+def failure_of(status: int, statuses: Statuses = STANDARD) -> Failure:
     """A command_status that is not ROK, as customers see it; `code` is `smpp_` and the name of the status."""
-    known = describe(status)
+    known = statuses.describe(status)
     match known.status_class:
         case StatusClass.THROTTLE:
             kind = "throttled"
@@ -63,7 +96,9 @@ def interrupted(item: Item, at: float) -> SubmitResult:
     return SubmitResult(item.message.id, item.message.attempt, Outcome.FAILED, at, _parts(item), INTERRUPTED)
 
 
-def conclude(item: Item, policy: OnUnknown, at: float, *, late: bool = False) -> SubmitResult:
+def conclude(
+    item: Item, policy: OnUnknown, at: float, *, late: bool = False, statuses: Statuses = STANDARD
+) -> SubmitResult:
     """The result of a message of which nothing more is awaited.
 
     A part that was refused for good spoils the message; one refused for now makes it `retry`, but only if no part was
@@ -76,11 +111,11 @@ def conclude(item: Item, policy: OnUnknown, at: float, *, late: bool = False) ->
         if any(answer is None for answer in item.answers):
             return interrupted(item, at)
         return SubmitResult(message.id, message.attempt, Outcome.SENT, at, _parts(item))
-    final = [status for status in refused if not _passes(status)]
+    final = [status for status in refused if statuses.describe(status).status_class not in _PASSING]
     if not final and lost:
         return unanswered(item, policy, at, _parts(item))
     status = (final or refused)[0]
-    failure = failure_of(status)
+    failure = failure_of(status, statuses)
     if final or late or item.accepted:
         return SubmitResult(message.id, message.attempt, Outcome.FAILED, at, _parts(item), failure)
     return SubmitResult(message.id, message.attempt, Outcome.RETRY, at, failure=failure)
@@ -89,10 +124,6 @@ def conclude(item: Item, policy: OnUnknown, at: float, *, late: bool = False) ->
 def is_open(item: Item) -> bool:
     """Whether a part is still unanswered after its deadline: a late answer may come for it."""
     return any(answer is not None and answer[0] == NOT_ANSWERED for answer in item.answers)
-
-
-def _passes(status: int) -> bool:
-    return describe(status).status_class in (StatusClass.TRANSIENT, StatusClass.THROTTLE, StatusClass.SESSION)
 
 
 def _parts(item: Item) -> list[SubmittedPart]:

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Iterable
 
+from smpp_daemon.history import ReceiptLag, Refusals, Totals
 from smpp_daemon.protocol.throttle import Throttle
 
 UNLIMITED_RATE = 100_000.0
@@ -40,8 +41,14 @@ class Counters:
         self.late = 0
         self.receipts = 0
         self.inbound = 0
+        self.refusals = Refusals()
+        self.receipt_lag = ReceiptLag()
         self._latencies: deque[float] = deque(maxlen=LATENCIES)
         self._seconds: deque[tuple[int, int]] = deque(maxlen=RATE_SECONDS + 1)
+
+    def totals(self) -> Totals:
+        """What only ever grows."""
+        return Totals(self.accepted, self.refused, self.throttled, self.unknown, self.receipts, self.inbound)
 
     def sent(self, count: int, now: float) -> None:
         """PDUs were written."""

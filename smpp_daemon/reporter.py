@@ -30,11 +30,15 @@ BATCHES_AT_ONCE = 8
 
 
 class Owed(NamedTuple):
-    """A deliver_sm that is answered once it is durable; `key` is its key when it is a message from a contact."""
+    """A deliver_sm that is answered once it is durable; `key` is its key when it is a message from a contact.
+
+    `number` tells it from every other: some operators number several requests alike.
+    """
 
     connection: Connection
     sequence: int
     key: str | None = None
+    number: int = 0
 
 
 class Confirmed(NamedTuple):

@@ -27,11 +27,20 @@ DEAD_QUEUE = "turumba.dead"
 """Where deliveries go that no consumer could read."""
 
 DISPATCH_PREFIX = "turumba.dispatch."
+SMPP_PREFIX = "turumba.smpp."
+
+SMPP_KEPT_SECONDS = 3 * 86_400
+"""How long receipts and messages wait for an application that binds to us over SMPP."""
 
 
 def dispatch_queue(channel_id: UUID, lane: str) -> str:
     """The queue of one channel and lane."""
     return f"{DISPATCH_PREFIX}{channel_id.hex}.{lane}"
+
+
+def smpp_queue(smpp_account_id: UUID) -> str:
+    """The queue of what an SMPP account's receivers get."""
+    return f"{SMPP_PREFIX}{smpp_account_id.hex}"
 
 
 class QueueSpec(msgspec.Struct, frozen=True):
@@ -55,6 +64,20 @@ class Topology:
         """The declaration of any of our queues, by its name."""
         if name == DEAD_QUEUE:
             return QueueSpec(name, {"x-queue-type": "quorum"})
+        if name.startswith(SMPP_PREFIX):
+            # Without a dead-letter queue: what nobody fetched in time is of no use to an operator either.
+            return QueueSpec(
+                name,
+                {
+                    "x-queue-type": "quorum",
+                    "x-message-ttl": SMPP_KEPT_SECONDS * 1000,
+                    "x-max-length-bytes": self._queue_max_bytes,
+                    "x-overflow": "drop-head",
+                    "x-delivery-limit": DELIVERY_LIMIT,
+                    # Goes by itself some time after the account that it belonged to.
+                    "x-expires": 2 * SMPP_KEPT_SECONDS * 1000,
+                },
+            )
         dead_letter = {
             "x-dead-letter-exchange": "",
             "x-dead-letter-routing-key": DEAD_QUEUE,

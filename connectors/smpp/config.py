@@ -19,10 +19,9 @@ from connectors.smpp.options import (
     ReceiptRequest,
     ReceiptState,
     StatusClass,
-    TlvSource,
-    TlvValue,
     Validity,
 )
+from connectors.smpp.parameters import TlvSource, TlvValue
 
 PRINTABLE = r"^[ -~]*$(?!\n)"
 # Names, IPv4 and IPv6 addresses; what they mean is found out when the daemon connects.

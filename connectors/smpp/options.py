@@ -1,4 +1,4 @@
-"""The words a channel's configuration is written in: choices about text, addresses, receipts and parameters."""
+"""The words a channel's configuration is written in: choices about text, addresses and receipts."""
 
 from enum import StrEnum
 from typing import Annotated
@@ -92,9 +92,14 @@ class NationalLanguage(StrEnum):
 
 
 class Flash(StrEnum):
-    """How a message for the display only is marked: class 0 in data_coding, or dest_addr_subunit 1 (§5.3.2.1)."""
+    """How a message for the display only is marked: class 0 in data_coding (3GPP TS 23.038 §4), or dest_addr_subunit 1
+    (SMPP 3.4 §5.3.2.1).
+
+    `data_coding` writes 0x10 and 0x18, `message_class` 0xF0 in place of 0x10.
+    """
 
     DATA_CODING = "data_coding"
+    MESSAGE_CLASS = "message_class"
     SUBUNIT = "subunit"
 
 
@@ -122,37 +127,6 @@ class ReceiptState(StrEnum):
     FAILED = "failed"
     EXPIRED = "expired"
     UNKNOWN = "unknown"
-
-
-class TlvKind(StrEnum):
-    """How the value of an optional parameter is written: text with or without its final NUL, hexadecimal, a number."""
-
-    C_STRING = "c_string"
-    TEXT = "text"
-    HEX = "hex"
-    INTEGER_1 = "integer_1"
-    INTEGER_2 = "integer_2"
-    INTEGER_4 = "integer_4"
-
-
-Kind = Annotated[TlvKind, Meta(description="How the value is written.")]
-Tag = Annotated[int, Meta(ge=0, le=0xFFFF, description="Its tag; India's DLT uses 5120 and 5121.")]
-
-
-class TlvValue(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An optional parameter with its value (SMPP 3.4 §5.3)."""
-
-    tag: Tag
-    value: Annotated[str, Meta(max_length=512, description="Written as `kind` says.")]
-    kind: Kind = TlvKind.C_STRING
-
-
-class TlvSource(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An optional parameter whose value comes with each message."""
-
-    tag: Tag
-    kind: Kind = TlvKind.C_STRING
-    required: Annotated[bool, Meta(description="A message without it fails instead of being sent without it.")] = False
 
 
 class AddressSide(StrEnum):

@@ -87,7 +87,7 @@ class World:
             self.channel_id,
             self.account_id,
             json.dumps(document),
-            self._sealed(password),
+            self.sealed(password),
             json.dumps(rate) if rate else None,
         )
         for lane in Lane:
@@ -96,7 +96,7 @@ class World:
     async def change(self, **columns: Any) -> None:
         """What the API does when an owner changes a channel."""
         if "password" in columns:
-            columns["credentials"] = self._sealed(columns.pop("password"))
+            columns["credentials"] = self.sealed(columns.pop("password"))
         sets = ", ".join(f"{name} = ${number}" for number, name in enumerate(columns, 2))
         values = [json.dumps(value) if isinstance(value, dict) else value for value in columns.values()]
         await self.database.execute(
@@ -175,7 +175,8 @@ class World:
             await self._amqp.queue_delete(dispatch_queue(self.channel_id, lane.value))
         await self.publisher.close()
 
-    def _sealed(self, password: str) -> bytes:
+    def sealed(self, password: str) -> bytes:
+        """Credentials as they are stored."""
         return seal(self._envelope, self.channel_id, SmppCredentials(system_id="tester", password=password))
 
 

@@ -164,10 +164,10 @@ def test_claims_are_small_for_links_that_answer_slowly() -> None:
     assert [set_size(1e5, 10, 0), set_size(1e5, 10, 100), set_size(1e5, 10, 10_000)] == [10, 50, 500]
 
 
-def submitted(config: SmppConfig, text: str, **more: int) -> list[SubmitSm]:
+def submitted(config: SmppConfig, text: str, validity: int | None = None) -> list[SubmitSm]:
     encoder = SubmissionEncoder(config, lambda: 1_000_000.0, first_reference=254)
     identifier = int(1_000_000.0 * 1000 - 60_000).to_bytes(6, "big") + bytes(10)
-    made = encoder.bodies(DispatchMessage(identifier, 1, "+251911000100", "DEMO", text, **more))
+    made = encoder.bodies(DispatchMessage(identifier, 1, "+251911000100", "DEMO", text, validity))
     decoded = [decode_body(CommandId.SUBMIT_SM, 1, body)[0] for body in made]
     return [pdu for pdu in decoded if isinstance(pdu, SubmitSm)]
 
@@ -187,7 +187,7 @@ def test_long_texts_in_every_style(style: LongMessage) -> None:
 
 
 def test_a_validity_period_counts_from_the_acceptance() -> None:
-    (pdu,) = submitted(CONFIG, "Hello", validity_seconds=3660)
+    (pdu,) = submitted(CONFIG, "Hello", 3660)
     assert pdu.validity_period == "000000010000000R"
 
 

@@ -127,7 +127,7 @@ async def test_an_answer_after_its_deadline_settles_the_unknown(world: World) ->
 
 
 async def test_without_a_session_nothing_is_consumed_and_nothing_spins(world: World) -> None:
-    """Fact 9 of the reference: no requeue loop while unbound."""
+    """field problem 17: no requeue loop while unbound; consuming stops and everything goes back once."""
     async with Simulator(SimulatorSettings(receipt_delay=None)) as operator:
         port = operator.port
         await world.make_channel(port, rate={"per_second": 5, "burst": 1})
@@ -172,6 +172,47 @@ async def test_stopping_drains_and_hands_back(world: World) -> None:
         # its "unknown" comes after the "sent" and changes nothing.
         for message in messages:
             assert world.results.of(message)[0].outcome is Outcome.SENT
+
+
+async def test_stopping_with_a_silent_operator_marks_what_was_written_unknown_and_nothing_else(world: World) -> None:
+    """What was written and never answered until the deadline is `unknown`; the rest was never claimed for good."""
+    async with Simulator(SILENT) as operator:
+        await world.make_channel(operator.port, window=5, response_timeout_seconds=60)
+        messages = await world.send(30)
+        async with running(world.settings) as daemon:
+            account = await bound(daemon, world)
+            await eventually(lambda: account.in_flight == 5)
+        assert world.results.outcomes(Outcome.UNKNOWN) == [message.id for message in messages[:5]]
+        assert len(world.results.results) == 5
+        assert await world.queued() == 1
+        assert await world.claims() == 5
+        # It said good-bye before it went.
+        assert (operator.statistics.sessions, operator.accepted) == (0, 5)
+        await world.send(1, to="+25192200")
+    async with Simulator(SimulatorSettings(receipt_delay=None)) as again:
+        await change_port(world, again.port)
+        async with running(world.settings):
+            await eventually(lambda: len(world.results.outcomes(Outcome.SENT)) == 26, 30)
+        assert again.accepted == 26
+        destinations = {each.destination for each in [*operator.recent, *again.recent]}
+        assert len(destinations) == 31
+
+
+async def change_port(world: World, port: int) -> None:
+    hosts = [{"host": "127.0.0.1", "port": port}]
+    await world.change(config=await world.config() | {"hosts": hosts})
+
+
+async def test_stopping_while_no_bind_was_ever_up_takes_nothing(world: World) -> None:
+    async with Simulator() as probe:
+        port = probe.port
+    await world.make_channel(port)
+    await world.send(10)
+    async with running(world.settings) as daemon:
+        await eventually(lambda: daemon.accounts and daemon.accounts[0].keepers[0].last_error)
+    assert await world.queued() == 1
+    assert await world.claims() == 0
+    assert not world.results.results
 
 
 async def test_only_one_of_two_daemons_binds_and_the_other_takes_over(

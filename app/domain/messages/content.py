@@ -6,8 +6,9 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from app.domain.messages.events import SmsOptions, decode_sms_options, encode
+from app.domain.messages.events import SmsOptions, decode_sms_options
 from app.lib.errors import FieldError
+from connectors.smpp.parameters import WRITTEN_BY_TEXT
 
 MAX_DATA = 140
 """Octets of one short message, its header included (3GPP TS 23.040 §9.2.3.24)."""
@@ -40,12 +41,8 @@ class SmsContent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     tlvs: Annotated[tuple[Tlv, ...], Meta(max_length=16)] = ()
 
 
-BINARY = 0x04
-"""data_coding of 8-bit data (SMPP 3.4 §5.2.19)."""
-
-
-def sms_options(content: SmsContent, has_text: bool, errors: list[FieldError]) -> bytes:
-    """The options as they are stored and travel; what contradicts itself is added to `errors`."""
+def sms_options(content: SmsContent, has_text: bool, errors: list[FieldError]) -> SmsOptions:
+    """The options as they travel; what contradicts itself is added to `errors`."""
     data = None if content.data is None else unhexlify(content.data)
     udh = unhexlify(content.udh or "")
     if data is None and (udh or content.data_coding is not None):
@@ -56,27 +53,31 @@ def sms_options(content: SmsContent, has_text: bool, errors: list[FieldError]) -
         errors.append(FieldError("/content/udh", "invalid_value", "udh must begin with its own length (without it)."))
     if data is not None and len(udh) + len(data) > MAX_DATA:
         errors.append(FieldError("/content/data", "too_long", f"udh and data together may take {MAX_DATA} octets."))
-    coding = BINARY if data is not None and content.data_coding is None else content.data_coding
-    return encode(
-        SmsOptions(
-            data,
-            udh,
-            coding,
-            content.flash,
-            content.priority,
-            content.service_type,
-            content.protocol_id,
-            tuple((tlv.tag, unhexlify(tlv.value)) for tlv in content.tlvs),
-        )
+    if content.flash and content.data_coding is not None:
+        errors.append(FieldError("/content/flash", "not_allowed", "data_coding already says whether it is shown."))
+    errors.extend(
+        FieldError(f"/content/tlvs/{index}/tag", "not_allowed", "How the text is cut decides about this parameter.")
+        for index, tlv in enumerate(content.tlvs)
+        if tlv.tag in WRITTEN_BY_TEXT
+    )
+    return SmsOptions(
+        data,
+        udh,
+        content.data_coding,
+        content.flash,
+        content.priority,
+        content.service_type,
+        content.protocol_id,
+        tuple((tlv.tag, unhexlify(tlv.value)) for tlv in content.tlvs),
     )
 
 
 def content_out(stored: bytes | None) -> SmsContent | None:
-    """The stored options as clients see them."""
+    """The stored options as clients see them: what they said themselves, None for nothing."""
     if stored is None:
         return None
     options = decode_sms_options(stored)
-    return SmsContent(
+    content = SmsContent(
         data=None if options.data is None else options.data.hex(),
         udh=options.udh.hex() or None,
         data_coding=options.data_coding,
@@ -86,3 +87,4 @@ def content_out(stored: bytes | None) -> SmsContent | None:
         protocol_id=options.protocol_id,
         tlvs=tuple(Tlv(tag=tag, value=value.hex()) for tag, value in options.tlvs),
     )
+    return None if content == SmsContent() else content

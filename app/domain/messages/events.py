@@ -26,7 +26,8 @@ class SmsOptions(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
     `data` is user data that goes out as it is instead of the text, with `data_coding` (SMPP 3.4 §5.2.19), and `udh` the
     header in front of it, its length octet included (3GPP TS 23.040 §9.2.3.24). `flash` shows a text without storing
-    it. `tlvs` are (tag, value). None leaves to the channel what it says.
+    it. `tlvs` are (tag, value), and `metadata_tlvs` those that the channel makes of the message's metadata. None leaves
+    to the channel what it says.
     """
 
     data: bytes | None = None
@@ -37,6 +38,7 @@ class SmsOptions(msgspec.Struct, array_like=True, frozen=True, gc=False):
     service_type: str | None = None
     protocol_id: int | None = None
     tlvs: tuple[tuple[int, bytes], ...] = ()
+    metadata_tlvs: tuple[tuple[int, bytes], ...] = ()
 
 
 class DispatchMessage(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -122,7 +124,9 @@ class Receipt(msgspec.Struct, array_like=True, frozen=True, gc=False):
     `provider_message_id` is verbatim; the consumer tries its hexadecimal and decimal readings. `recipient` is the
     handset's address as the provider wrote it (national or international), used to confirm a doubtful match.
     `message_id` is set only by providers that echo our own id. `raw` is the receipt's text, cut to 500 characters, for
-    operators who look at orphans.
+    operators who look at orphans. `second_id` is another id of the same message in the same receipt, `id_format` how
+    the channel's ids are to be read (`connectors.sms_text.receipts.match_keys`). `whole` says that a receipt for one
+    part speaks for the whole text.
     """
 
     provider_message_id: str
@@ -133,12 +137,17 @@ class Receipt(msgspec.Struct, array_like=True, frozen=True, gc=False):
     provider_code: str | None = None
     message_id: bytes | None = None
     raw: str | None = None
+    second_id: str | None = None
+    id_format: str = "auto"
+    whole: bool = False
 
 
 class Inbound(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """A message from a contact. `id` is the 16 bytes of the UUIDv7 it will be stored under.
 
-    `dedupe_key` makes a redelivered one a no-op: the provider's id, or a digest of what came.
+    `dedupe_key` makes a redelivered one a no-op: the provider's id, or a digest of what came. With a `total` above 1 it
+    is part `number`, from 1, of a text whose parts have the same addresses, total and `reference`; text of `binary` is
+    hexadecimal.
     """
 
     id: bytes
@@ -149,6 +158,9 @@ class Inbound(msgspec.Struct, array_like=True, frozen=True, gc=False):
     at: float
     encoding: str = "gsm7"
     provider_message_id: str | None = None
+    reference: int = 0
+    total: int = 1
+    number: int = 1
 
 
 class ResultBatch(msgspec.Struct, array_like=True, frozen=True):

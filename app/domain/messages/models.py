@@ -30,5 +30,7 @@ class Message(AccountRecord):
     error: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
     message_metadata: Mapped[dict[str, Any]] = mapped_column("metadata", JSONB)
     sms: Mapped[bytes | None]
+    smpp_account_id: Mapped[UUID | None]
+    registered_delivery: Mapped[int | None]
     sent_at: Mapped[datetime | None] = mapped_column(DateTimeUTC(timezone=True))
     delivered_at: Mapped[datetime | None] = mapped_column(DateTimeUTC(timezone=True))

@@ -1,17 +1,23 @@
 """Finds the message a delivery receipt belongs to, and keeps those that belong to none yet.
 
 Operators write one id in two notations (hexadecimal in one place, decimal in the other, padded or not), so a receipt is
-looked up by every reading of its id: verbatim first, and a converted one only if the recipient's number agrees too.
+looked up by every reading of its ids: verbatim first, and a converted one only if the recipient's number agrees too.
 """
 
 import re
+from collections.abc import Sequence
+from typing import NamedTuple
 from uuid import UUID
 
 import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.domain.messages.events import Receipt, ReceiptStatus
+from app.domain.channels.sharing import channels_of_same_operator
+from app.domain.messages.events import Receipt, ReceiptStatus, ResultBatch, encode
+from app.domain.outbox.repository import NewOutboxRow
+from app.lib.broker import RESULTS_QUEUE
+from app.lib.db import Scope
 from app.lib.ids import NewId
 from connectors.sms_text.receipts import match_keys
 
@@ -21,6 +27,7 @@ MATCH_DAYS = 10
 _encode = msgspec.msgpack.Encoder().encode
 decode_receipt = msgspec.msgpack.Decoder(Receipt).decode
 _NOT_DIGITS = re.compile(r"\D")
+_UNDECIDED = frozenset({ReceiptStatus.SENT, ReceiptStatus.UNKNOWN})
 
 
 class MatchedReceipt(msgspec.Struct, frozen=True, gc=False):
@@ -36,16 +43,43 @@ class MatchedReceipt(msgspec.Struct, frozen=True, gc=False):
     verdict: ReceiptStatus
 
 
+class Matches(NamedTuple):
+    """Receipts of one channel, in order: `own` belong to its messages, `elsewhere` to those of another channel that
+    uses the same operator, `unmatched` to none.
+    """
+
+    own: list[MatchedReceipt]
+    elsewhere: dict[UUID, list[Receipt]]
+    unmatched: list[Receipt]
+
+
+class FoundPart(NamedTuple):
+    """The part that a receipt is about."""
+
+    channel_id: UUID
+    message_id: UUID
+    total: int
+    match_key: str
+
+
+class _Decisive(NamedTuple):
+    """A receipt that settles a part; `found` is that part."""
+
+    receipt: Receipt
+    found: FoundPart
+
+
 _FIND = text(
     """
-    SELECT k.position, k.preference, p.message_id, p.number, p.total, p.submitted_at, p.recipient_tail, p.match_key
+    SELECT k.position, k.preference, p.channel_id, p.message_id, p.total, p.submitted_at, p.recipient_tail, p.match_key
     FROM unnest(CAST(:positions AS integer[]), CAST(:preferences AS smallint[]), CAST(:keys AS text[]))
          AS k(position, preference, match_key)
-    JOIN message_parts p ON p.channel_id = :channel_id AND p.match_key = k.match_key AND p.account_id = :account_id
-         AND p.submitted_at > now() - make_interval(days => :days)
+    JOIN message_parts p ON p.channel_id = ANY(CAST(:channel_ids AS uuid[])) AND p.match_key = k.match_key
+         AND p.account_id = :account_id AND p.submitted_at > now() - make_interval(days => :days)
     """
 )
 
+# A part settles once: operators send "delivered" and then "pending", and some of them twice what they say.
 _UPDATE_PARTS = text(
     """
     UPDATE message_parts p SET status = x.status
@@ -53,6 +87,15 @@ _UPDATE_PARTS = text(
     WHERE p.channel_id = :channel_id AND p.account_id = :account_id AND p.match_key = x.match_key
           AND p.message_id = x.id AND p.submitted_at > now() - make_interval(days => :days)
           AND (p.status = 'sent' OR x.status = 'read')
+    """
+)
+
+_UPDATE_ALL_PARTS = text(
+    """
+    UPDATE message_parts p SET status = x.status
+    FROM unnest(CAST(:ids AS uuid[]), CAST(:statuses AS text[])) AS x(id, status)
+    WHERE p.channel_id = :channel_id AND p.account_id = :account_id AND p.message_id = x.id
+          AND p.submitted_at > now() - make_interval(days => :days) AND (p.status = 'sent' OR x.status = 'read')
     """
 )
 
@@ -82,73 +125,163 @@ _TAKE_PARKED = text(
 )
 
 
-async def match_receipts(
-    session: AsyncSession, account_id: UUID, channel_id: UUID, receipts: list[Receipt]
-) -> tuple[list[MatchedReceipt], list[Receipt]]:
-    """Receipts of one channel → those that belong to a part, in order, and those that belong to none."""
+def receipt_keys(receipt: Receipt) -> dict[str, int]:
+    """Spellings under which the submitted part may be stored → 0 for the one that needs no other evidence.
+
+    Of two ids the second one is the text's, which may be another message's in another base.
+    """
+    keys: dict[str, int] = {}
+    for least, identifier in enumerate((receipt.provider_message_id, receipt.second_id)):
+        if identifier:
+            for preference, key in enumerate(match_keys(identifier, receipt.id_format), least):
+                keys[key] = min(preference, keys.get(key, preference))
+    return keys
+
+
+async def match_receipts(session: AsyncSession, account_id: UUID, channel_id: UUID, receipts: list[Receipt]) -> Matches:
+    """Receipts that arrived on one channel → whose they are."""
     owner = {"account_id": account_id, "channel_id": channel_id, "days": MATCH_DAYS}
-    found = await _find(session, owner, receipts)
-    matched: list[tuple[Receipt, UUID, int, str | None]] = []
-    unmatched: list[Receipt] = []
+    found = await find_parts(session, account_id, (channel_id,), receipts)
+    elsewhere: dict[UUID, list[Receipt]] = {}
+    matched: list[tuple[Receipt, UUID, FoundPart | None]] = []
+    lost = [
+        position for position, receipt in enumerate(receipts) if receipt.message_id is None and position not in found
+    ]
+    strayed = await find_strayed(session, account_id, channel_id, [receipts[position] for position in lost])
+    for place, part in strayed.items():
+        elsewhere.setdefault(part.channel_id, []).append(receipts[lost[place]])
+    unmatched = [receipts[position] for place, position in enumerate(lost) if place not in strayed]
     for position, receipt in enumerate(receipts):
         if receipt.message_id is not None:
-            matched.append((receipt, UUID(bytes=receipt.message_id), 1, None))
+            matched.append((receipt, UUID(bytes=receipt.message_id), None))
         elif position in found:
-            message_id, total, key = found[position]
-            matched.append((receipt, message_id, total, key))
-        else:
-            unmatched.append(receipt)
-    decisive = [
-        item for item in matched if item[3] and item[0].status not in (ReceiptStatus.SENT, ReceiptStatus.UNKNOWN)
-    ]
-    if decisive:
-        await session.execute(
-            _UPDATE_PARTS,
-            {
-                **owner,
-                "ids": [message_id for _, message_id, _, _ in decisive],
-                "keys": [key for _, _, _, key in decisive],
-                "statuses": [receipt.status.value for receipt, _, _, _ in decisive],
-            },
-        )
-    several = {message_id for _, message_id, total, _ in decisive if total > 1}
+            matched.append((receipt, found[position].message_id, found[position]))
+    await _settle_parts(
+        session,
+        owner,
+        [_Decisive(each[0], each[2]) for each in matched if each[2] and each[0].status not in _UNDECIDED],
+    )
+    several = {part.message_id for receipt, _, part in matched if part and part.total > 1 and not receipt.whole}
     verdicts = await _aggregate(session, owner, several) if several else {}
-    return [
-        MatchedReceipt(
-            message_id,
-            receipt,
-            message_id not in several or verdicts[message_id] is not None,
-            (verdicts.get(message_id) or receipt.status) if message_id in several else receipt.status,
-        )
-        for receipt, message_id, _, _ in matched
-    ], unmatched
+    return Matches(_concluded(matched, verdicts), elsewhere, unmatched)
 
 
-async def _find(
-    session: AsyncSession, owner: dict[str, object], receipts: list[Receipt]
-) -> dict[int, tuple[UUID, int, str]]:
+async def find_parts(
+    session: AsyncSession,
+    account_id: UUID,
+    channel_ids: Sequence[UUID],
+    receipts: list[Receipt],
+    *,
+    recipient_must_agree: bool = False,
+) -> dict[int, FoundPart]:
+    """The part of one of these channels that each receipt is about, by the receipt's place in the list."""
     positions: list[int] = []
     preferences: list[int] = []
     keys: list[str] = []
     for position, receipt in enumerate(receipts):
         if receipt.message_id is None:
-            for preference, key in enumerate(match_keys(receipt.provider_message_id)):
+            for key, preference in receipt_keys(receipt).items():
                 positions.append(position)
                 preferences.append(preference)
                 keys.append(key)
-    if not keys:
+    if not keys or not channel_ids:
         return {}
-    rows = await session.execute(_FIND, {**owner, "positions": positions, "preferences": preferences, "keys": keys})
-    # The best reading wins; among equal ones the youngest part, since operators use ids again after a while.
-    ranked = sorted(rows, key=lambda row: (row.preference, -row.submitted_at.timestamp()))
-    best: dict[int, tuple[UUID, int, str]] = {}
-    for row in ranked:
-        if row.position in best:
+    rows = await session.execute(
+        _FIND,
+        {
+            "account_id": account_id,
+            "channel_ids": list(channel_ids),
+            "days": MATCH_DAYS,
+            "positions": positions,
+            "preferences": preferences,
+            "keys": keys,
+        },
+    )
+    # A part whose recipient agrees wins, since operators give one id to several recipients of a submission; then the
+    # best reading; then the youngest, since they use ids again after a while.
+    ranked = sorted(
+        (not _same_recipient(receipts[row.position].recipient, row.recipient_tail), row.preference, -at, place, row)
+        for place, (row, at) in enumerate((row, row.submitted_at.timestamp()) for row in rows)
+    )
+    best: dict[int, FoundPart] = {}
+    for differs, preference, _, _, row in ranked:
+        if row.position in best or (differs and (preference or recipient_must_agree)):
             continue
-        if row.preference and not _same_recipient(receipts[row.position].recipient, row.recipient_tail):
-            continue
-        best[row.position] = (row.message_id, row.total, row.match_key)
+        best[row.position] = FoundPart(row.channel_id, row.message_id, row.total, row.match_key)
     return best
+
+
+async def find_strayed(
+    session: AsyncSession, account_id: UUID, channel_id: UUID, receipts: list[Receipt]
+) -> dict[int, FoundPart]:
+    """As `find_parts`, among the messages of other channels that may share this channel's operator login.
+
+    Two channels with one login have sessions that the operator cannot tell apart: it sends receipts on any of them.
+    """
+    if not receipts:
+        return {}
+    others = await channels_of_same_operator(session, Scope(account_id), channel_id)
+    return await find_parts(session, account_id, others, receipts, recipient_must_agree=True)
+
+
+def rerouted(account_id: UUID, elsewhere: dict[UUID, list[Receipt]], new_id: NewId) -> list[NewOutboxRow]:
+    """Receipts on their way to the channels they belong to: only under its own lock is a message changed."""
+    rows = []
+    for channel_id, receipts in elsewhere.items():
+        event_id = new_id()
+        body = encode(ResultBatch(event_id, account_id, channel_id, receipts=receipts))
+        rows.append(NewOutboxRow(event_id, RESULTS_QUEUE, body))
+    return rows
+
+
+async def _settle_parts(session: AsyncSession, owner: dict[str, object], decisive: list[_Decisive]) -> None:
+    parts: dict[tuple[UUID, str], ReceiptStatus] = {}
+    texts: dict[UUID, ReceiptStatus] = {}
+    for receipt, found in decisive:
+        # Of several in one batch the first counts, as it would in batches of their own.
+        if receipt.whole and found.total > 1:
+            texts[found.message_id] = _first(texts.get(found.message_id, receipt.status), receipt.status)
+        else:
+            key = (found.message_id, found.match_key)
+            parts[key] = _first(parts.get(key, receipt.status), receipt.status)
+    if parts:
+        await session.execute(
+            _UPDATE_PARTS,
+            {
+                **owner,
+                "ids": [message_id for message_id, _ in parts],
+                "keys": [key for _, key in parts],
+                "statuses": [status.value for status in parts.values()],
+            },
+        )
+    if texts:
+        statuses = [status.value for status in texts.values()]
+        await session.execute(_UPDATE_ALL_PARTS, {**owner, "ids": list(texts), "statuses": statuses})
+
+
+def _first(before: ReceiptStatus, after: ReceiptStatus) -> ReceiptStatus:
+    return after if (before, after) == (ReceiptStatus.DELIVERED, ReceiptStatus.READ) else before
+
+
+def _concluded(
+    matched: list[tuple[Receipt, UUID, FoundPart | None]], verdicts: dict[UUID, ReceiptStatus | None]
+) -> list[MatchedReceipt]:
+    """Each receipt with what it means for its message. Of several that complete one text, the last speaks for it."""
+    spokesmen: dict[UUID, int] = {}
+    for position, (receipt, message_id, part) in enumerate(matched):
+        verdict = verdicts.get(message_id)
+        if verdict is None or part is None or receipt.status in _UNDECIDED:
+            continue
+        if receipt.status is verdict or message_id not in spokesmen:
+            spokesmen[message_id] = position
+    concluded = []
+    for position, (receipt, message_id, part) in enumerate(matched):
+        if part is None or part.total == 1 or receipt.whole:
+            concluded.append(MatchedReceipt(message_id, receipt, True, receipt.status))
+        else:
+            verdict = verdicts.get(message_id) or receipt.status
+            concluded.append(MatchedReceipt(message_id, receipt, spokesmen.get(message_id) == position, verdict))
+    return concluded
 
 
 def _same_recipient(said: str | None, tail: str) -> bool:
@@ -182,7 +315,7 @@ async def park_receipts(
             "account_id": account_id,
             "channel_id": channel_id,
             "ids": [new_id() for _ in receipts],
-            "match_keys": ["\1".join(match_keys(receipt.provider_message_id)) for receipt in receipts],
+            "match_keys": ["\1".join(receipt_keys(receipt)) for receipt in receipts],
             "receipts": [_encode(receipt) for receipt in receipts],
         },
     )

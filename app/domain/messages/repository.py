@@ -30,7 +30,10 @@ BATCH_SECONDS = 60.0
 
 
 class NewMessage(msgspec.Struct, frozen=True, gc=False):
-    """An accepted outbound message on its way into the table, all values checked."""
+    """An accepted outbound message on its way into the table, all values checked.
+
+    `smpp_account_id` is the SMPP account that submitted it, with the receipts it asked for (SMPP 3.4 §5.2.17).
+    """
 
     id: UUID
     account_id: UUID
@@ -45,6 +48,8 @@ class NewMessage(msgspec.Struct, frozen=True, gc=False):
     metadata: bytes
     created_at: datetime
     sms: bytes | None = None
+    smpp_account_id: UUID | None = None
+    registered_delivery: int | None = None
 
     def dispatched(self) -> DispatchMessage:
         """Its first attempt, as it travels to the sender."""
@@ -54,15 +59,18 @@ class NewMessage(msgspec.Struct, frozen=True, gc=False):
 _INSERT = text(
     """
     INSERT INTO messages (id, account_id, channel_id, status, lane, recipient, sender, body, encoding, segments,
-                          validity_seconds, metadata, created_at, updated_at, sms)
+                          validity_seconds, metadata, created_at, updated_at, sms, smpp_account_id,
+                          registered_delivery)
     SELECT x.id, x.account_id, x.channel_id, 'queued', x.lane, x.recipient, x.sender, x.body, x.encoding, x.segments,
-           x.validity_seconds, CAST(x.metadata AS jsonb), x.created_at, x.created_at, x.sms
+           x.validity_seconds, CAST(x.metadata AS jsonb), x.created_at, x.created_at, x.sms, x.smpp_account_id,
+           x.registered_delivery
     FROM unnest(CAST(:ids AS uuid[]), CAST(:account_ids AS uuid[]), CAST(:channel_ids AS uuid[]),
                 CAST(:lanes AS text[]), CAST(:recipients AS text[]), CAST(:senders AS text[]), CAST(:bodies AS text[]),
                 CAST(:encodings AS text[]), CAST(:segments AS smallint[]), CAST(:validity AS integer[]),
-                CAST(:metadata AS text[]), CAST(:created AS timestamptz[]), CAST(:sms AS bytea[]))
+                CAST(:metadata AS text[]), CAST(:created AS timestamptz[]), CAST(:sms AS bytea[]),
+                CAST(:smpp_accounts AS uuid[]), CAST(:registered AS smallint[]))
          AS x(id, account_id, channel_id, lane, recipient, sender, body, encoding, segments, validity_seconds, metadata,
-              created_at, sms)
+              created_at, sms, smpp_account_id, registered_delivery)
     """
 )
 
@@ -85,6 +93,8 @@ async def insert_messages(session: AsyncSession, rows: list[NewMessage]) -> None
             "metadata": [row.metadata.decode() for row in rows],
             "created": [row.created_at for row in rows],
             "sms": [row.sms for row in rows],
+            "smpp_accounts": [row.smpp_account_id for row in rows],
+            "registered": [row.registered_delivery for row in rows],
         },
     )
 

@@ -13,17 +13,20 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.domain.messages.events import (
     Failure,
-    Inbound,
     Outcome,
     Receipt,
     ReceiptStatus,
     ResultBatch,
     SubmitResult,
 )
-from app.domain.messages.receipts import MatchedReceipt, match_receipts, park_receipts, take_parked
+from app.domain.messages.inbound import store_inbound
+from app.domain.messages.locks import lock_channel
+from app.domain.messages.receipts import MatchedReceipt, match_receipts, park_receipts, rerouted, take_parked
 from app.domain.messages.states import MessageStatus, transition_pairs
+from app.domain.outbox.repository import insert_outbox
+from app.domain.smpp_accounts.forwarding import forward_receipts
 from app.lib.ids import NewId
-from app.lib.metrics import receipts_unmatched, results_applied
+from app.lib.metrics import receipts_rerouted, receipts_unmatched, results_applied
 from connectors.sms_text.receipts import normalise_id
 
 MAX_ATTEMPTS = 8
@@ -58,7 +61,6 @@ class Change(msgspec.Struct, frozen=True, gc=False):
 _FIRST_TIME = text(
     "INSERT INTO consumed_events (event_id) VALUES (:event_id) ON CONFLICT DO NOTHING RETURNING event_id"
 )
-_CHANNEL_LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 1))")
 
 _APPLY = text(
     """
@@ -78,12 +80,16 @@ _APPLY = text(
              ON t.after = c.status
         WHERE m.id = c.id AND m.id BETWEEN :lowest AND :highest AND m.account_id = :account_id
               AND m.channel_id = :channel_id AND m.status = t.before
-        RETURNING m.id, m.recipient, c.status, c.at, c.code, c.detail, c.provider_code
+        RETURNING m.id, m.recipient, t.before, c.status, c.at, c.code, c.detail, c.provider_code, m.smpp_account_id,
+                  m.registered_delivery, m.sender, m.created_at,
+                  CASE WHEN m.smpp_account_id IS NOT NULL THEN left(m.body, 20) END AS beginning
     ), logged AS (
         INSERT INTO message_events (message_id, account_id, at, status, code, detail, provider_code)
         SELECT id, :account_id, at, status, code, detail, provider_code FROM changed
     )
-    SELECT id, status FROM changed
+    SELECT id, recipient, sender, before, status, at, created_at, provider_code, smpp_account_id, registered_delivery,
+           beginning
+    FROM changed
     """
 )
 
@@ -97,6 +103,11 @@ _PARTS = text(
                 CAST(:totals AS smallint[]), CAST(:provider_ids AS text[]))
          AS p(match_key, message_id, number, total, provider_id)
     JOIN messages m ON m.id = p.message_id AND m.account_id = :account_id AND m.id BETWEEN :lowest AND :highest
+    -- A late answer completes a text of which some parts are known already, perhaps with their receipts.
+    WHERE p.total = 1 OR NOT EXISTS (
+        SELECT FROM message_parts q
+        WHERE q.channel_id = :channel_id AND q.match_key = p.match_key AND q.message_id = p.message_id
+              AND q.submitted_at > now() - interval '1 day')
     """
 )
 
@@ -134,42 +145,23 @@ _NOTE = text(
     """
 )
 
-_NEW_INBOUND = text(
-    """
-    INSERT INTO inbound_keys (channel_id, dedupe_key)
-    SELECT DISTINCT CAST(:channel_id AS uuid), k FROM unnest(CAST(:keys AS text[])) AS k
-    ON CONFLICT DO NOTHING RETURNING dedupe_key
-    """
-)
-
-_STORE_INBOUND = text(
-    """
-    INSERT INTO messages (id, account_id, channel_id, direction, status, recipient, sender, body, encoding, segments,
-                          created_at, updated_at)
-    SELECT x.id, :account_id, :channel_id, 'inbound', 'received', x.recipient, x.sender, x.body, x.encoding, 1, now(),
-           now()
-    FROM unnest(CAST(:ids AS uuid[]), CAST(:recipients AS text[]), CAST(:senders AS text[]), CAST(:bodies AS text[]),
-                CAST(:encodings AS text[])) AS x(id, recipient, sender, body, encoding)
-    """
-)
-
 
 async def apply_results(session: AsyncSession, batch: ResultBatch, new_id: NewId) -> bool:
     """Apply one batch inside the caller's transaction; False when it was applied before."""
     first = await session.execute(_FIRST_TIME, {"event_id": batch.event_id})
     if first.scalar_one_or_none() is None:
         return False
-    await session.execute(_CHANNEL_LOCK, {"key": str(batch.channel_id)})
-    applier = _Applier(session, batch.account_id, batch.channel_id)
+    await lock_channel(session, batch.channel_id)
+    applier = _Applier(session, batch.account_id, batch.channel_id, new_id)
     if batch.results:
         await applier.results(batch.results)
     receipts = list(batch.receipts)
     if any(result.parts for result in batch.results):
         receipts = await take_parked(session, batch.channel_id, _part_keys(batch.results)) + receipts
     if receipts:
-        await applier.receipts(receipts, new_id)
+        await applier.receipts(receipts)
     if batch.inbound:
-        await applier.inbound(batch.inbound)
+        await store_inbound(session, batch.account_id, batch.channel_id, batch.inbound, new_id)
     return True
 
 
@@ -180,8 +172,9 @@ def _part_keys(results: list[SubmitResult]) -> list[str]:
 class _Applier:
     """The statements of one batch: everything is tied to one account and one channel."""
 
-    def __init__(self, session: AsyncSession, account_id: UUID, channel_id: UUID) -> None:
+    def __init__(self, session: AsyncSession, account_id: UUID, channel_id: UUID, new_id: NewId) -> None:
         self._session = session
+        self._new_id = new_id
         self._owner = {"account_id": account_id, "channel_id": channel_id}
         self._account = {"account_id": account_id}
         self._pairs = dict(zip(("from_statuses", "to_statuses"), transition_pairs(), strict=True))
@@ -198,36 +191,20 @@ class _Applier:
         if retries:
             await self._schedule_retries(retries)
 
-    async def receipts(self, receipts: list[Receipt], new_id: NewId) -> None:
-        matched, unmatched = await match_receipts(
-            self._session, self._owner["account_id"], self._owner["channel_id"], receipts
-        )
-        if unmatched:
-            receipts_unmatched.inc(len(unmatched))
-            await park_receipts(self._session, self._owner["account_id"], self._owner["channel_id"], unmatched, new_id)
+    async def receipts(self, receipts: list[Receipt]) -> None:
+        account_id, channel_id = self._owner["account_id"], self._owner["channel_id"]
+        found = await match_receipts(self._session, account_id, channel_id, receipts)
+        if found.unmatched:
+            receipts_unmatched.inc(len(found.unmatched))
+            await park_receipts(self._session, account_id, channel_id, found.unmatched, self._new_id)
+        if found.elsewhere:
+            receipts_rerouted.inc(sum(map(len, found.elsewhere.values())))
+            await insert_outbox(self._session, rerouted(account_id, found.elsewhere, self._new_id))
+        matched = found.own
         news = [item for item in matched if item.receipt.status in (ReceiptStatus.SENT, ReceiptStatus.UNKNOWN)]
         await self._apply([_receipt_change(item) for item in matched if item not in news and item.complete])
         if news:
             await self._note(news)
-
-    async def inbound(self, messages: list[Inbound]) -> None:
-        keys = {message.dedupe_key: message for message in messages}
-        fresh = await self._session.execute(_NEW_INBOUND, {"channel_id": self._owner["channel_id"], "keys": list(keys)})
-        new = [keys[row.dedupe_key] for row in fresh]
-        if not new:
-            return
-        await self._session.execute(
-            _STORE_INBOUND,
-            {
-                **self._owner,
-                "ids": [UUID(bytes=message.id) for message in new],
-                "recipients": [message.to for message in new],
-                "senders": [message.sender for message in new],
-                "bodies": [message.text.replace("\0", "") for message in new],
-                "encodings": [message.encoding for message in new],
-            },
-        )
-        results_applied.labels("received").inc(len(new))
 
     async def _apply(self, changes: list[Change]) -> set[UUID]:
         """Make the changes the transition table allows; returns the messages that changed."""
@@ -262,6 +239,7 @@ class _Applier:
                 },
             )
         )
+        await forward_receipts(self._session, self._owner["account_id"], rows, self._new_id)
         for status in {row.status for row in rows}:
             results_applied.labels(status).inc(sum(row.status == status for row in rows))
         return {row.id for row in rows}

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.domain.channels.directory import ChannelDirectory, ChannelRecord
 from app.domain.messages.content import sms_options
-from app.domain.messages.events import Lane
+from app.domain.messages.events import Lane, encode
 from app.domain.messages.intake import MessageIntake
 from app.domain.messages.models import Message
 from app.domain.messages.repository import NewMessage, get_history, get_message, list_messages
@@ -30,13 +30,13 @@ from app.domain.messages.schemas import (
     PartOut,
     message_out,
 )
+from app.domain.messages.sms import NO_OPTIONS, carries_options, count_text, with_metadata
 from app.lib.clock import Clock
 from app.lib.db import Scope
 from app.lib.errors import AppError, FieldError, InvalidValue, NotFound
 from app.lib.ids import NewId
 from app.lib.pagination import ListQuery, Page
 from app.lib.problems import decode_error, problem_of
-from connectors.sms_text.segments import count
 
 BINARY_COUNT = ("binary", 1, 0, 140)
 """Encoding, segments, length and room of a message that brings its data."""
@@ -123,8 +123,13 @@ class MessageService:
         body = check_text(data.text or "", errors)
         if data.text is None and (data.content is None or data.content.data is None):
             errors.append(FieldError("/text", "missing_field", "A message needs a text, or data in its content."))
-        sms = None if data.content is None else sms_options(data.content, data.text is not None, errors)
-        encoding, segments, _, _ = count(body) if data.text is not None else BINARY_COUNT
+        options = NO_OPTIONS if data.content is None else sms_options(data.content, data.text is not None, errors)
+        config = None if channel is None else channel.config
+        if config is not None:
+            options = with_metadata(options, data.metadata, config, errors)
+            if data.content is not None and not carries_options(config):
+                errors.append(FieldError("/content", "not_allowed", "This channel sends texts only."))
+        encoding, segments, _, _ = count_text(body, config) if data.text is not None else BINARY_COUNT
         if segments > MAX_SEGMENTS:
             errors.append(
                 FieldError(
@@ -155,7 +160,7 @@ class MessageService:
             data.validity_seconds,
             metadata,
             self._clock(),
-            sms,
+            None if options == NO_OPTIONS else encode(options),
         )
 
 

@@ -15,6 +15,7 @@ from app.lib.service import Stop
 from app.settings import Settings
 from app.workers.main import run_worker
 from scheduler.main import run_scheduler
+from tests.integration.messages.bench import Bench
 
 DEADLINE = 60.0
 
@@ -64,3 +65,8 @@ def eventually(client: httpx.AsyncClient, registered: dict[str, Any]) -> Callabl
             await asyncio.sleep(0.05)
 
     return wait
+
+
+@pytest.fixture
+def bench(database: Database, registered: dict[str, Any], sandbox: str) -> Bench:
+    return Bench(database, registered["account"]["id"], sandbox)

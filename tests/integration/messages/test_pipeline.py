@@ -2,7 +2,6 @@
 
 import time
 from typing import Any
-from uuid import UUID
 
 import httpx
 import pytest
@@ -14,11 +13,9 @@ from app.domain.messages.events import (
     Failure,
     Inbound,
     Outcome,
-    Receipt,
     ReceiptStatus,
     ResultBatch,
     SubmitResult,
-    SubmittedPart,
     decode_dispatch,
 )
 from app.domain.messages.handover import Handover, Verdict
@@ -28,6 +25,7 @@ from app.lib.broker import dispatch_queue
 from app.lib.crypto import Envelope
 from app.lib.db import Database
 from app.lib.ids import new_id
+from tests.integration.messages.bench import Bench, receipt, sent
 
 FINAL = {"00": "delivered", "01": "failed", "02": "failed", "03": "failed", "04": "delivered", "05": "delivered"}
 FINAL |= {"06": "sent", "07": "unknown", "08": "expired", "09": "read", "42": "delivered"}
@@ -78,72 +76,6 @@ async def test_what_is_queued_for_a_deleted_channel_fails_with_its_class(
         "channel",
         "channel_deleted",
     )
-
-
-class Bench:
-    """Messages in the table and results applied by hand, to show what the order of events may do."""
-
-    def __init__(self, database: Database, account_id: str, channel_id: str) -> None:
-        self.database = database
-        self.account_id = UUID(account_id)
-        self.channel_id = UUID(channel_id)
-
-    async def message(self, to: str = "+251911000100", validity: int | None = None) -> UUID:
-        identifier = new_id()
-        async with self.database.unit_of_work() as session:
-            await session.execute(
-                text(
-                    "INSERT INTO messages (id, account_id, channel_id, status, recipient, body, encoding, segments,"
-                    " validity_seconds, created_at) VALUES (:id, :a, :c, 'queued', :to, 'x', 'gsm7', 1,"
-                    " CAST(:v AS integer), now() - interval '1 minute')"
-                ),
-                {"id": identifier, "a": self.account_id, "c": self.channel_id, "to": to, "v": validity},
-            )
-        return identifier
-
-    async def apply(self, **parts: Any) -> bool:
-        batch = ResultBatch(new_id(), self.account_id, self.channel_id, **parts)
-        async with self.database.unit_of_work() as session:
-            return await apply_results(session, batch, new_id)
-
-    async def status(self, identifier: UUID) -> str:
-        async with self.database.reading() as session:
-            rows = await session.execute(text("SELECT status FROM messages WHERE id = :id"), {"id": identifier})
-            return str(rows.scalar_one())
-
-    async def events(self, identifier: UUID) -> list[str]:
-        async with self.database.reading() as session:
-            rows = await session.execute(
-                text("SELECT status FROM message_events WHERE message_id = :id ORDER BY recorded_at"),
-                {"id": identifier},
-            )
-            return list(rows.scalars())
-
-    async def parked(self) -> int:
-        async with self.database.reading() as session:
-            rows = await session.execute(
-                text("SELECT count(*) FROM parked_receipts WHERE channel_id = :c"), {"c": self.channel_id}
-            )
-            return int(rows.scalar_one())
-
-    async def claim(self, identifier: UUID, attempt: int = 1) -> Verdict:
-        message = DispatchMessage(identifier.bytes, attempt, "+251911000100", None, "x")
-        claims = await Handover(self.database).claim(self.account_id, self.channel_id, [message])
-        return claims[0].verdict
-
-
-@pytest.fixture
-def bench(database: Database, registered: dict[str, Any], sandbox: str) -> Bench:
-    return Bench(database, registered["account"]["id"], sandbox)
-
-
-def sent(identifier: UUID, *provider_ids: str) -> SubmitResult:
-    parts = [SubmittedPart(n, provider_id) for n, provider_id in enumerate(provider_ids, 1)]
-    return SubmitResult(identifier.bytes, 1, Outcome.SENT, time.time(), parts)
-
-
-def receipt(provider_id: str, status: ReceiptStatus = ReceiptStatus.DELIVERED, to: str = "251911000100") -> Receipt:
-    return Receipt(provider_id, status, time.time(), to)
 
 
 async def test_a_receipt_that_comes_first_waits_for_its_submit_result(bench: Bench) -> None:
