@@ -16,6 +16,7 @@ MAX_LINES = 500
 # Who may import whom, by the longest matching prefix. What is not listed may import only itself and libraries.
 LIB = ("app.lib", "app.settings")
 SENDER_VIEW = ("app.domain.messages.events", "app.domain.messages.handover", "app.domain.channels")
+SERVER_VIEW = ("app.domain.smpp_accounts", "app.domain.identity.passwords")
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "app.lib": ("app.lib", "migrations"),
     "app.settings": ("app.lib",),
@@ -24,9 +25,13 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "app.workers": (*LIB, "app.domain", "app.workers", "connectors"),
     "app.main": ("app",),
     "app.cli": ("app",),
+    "app.cli_orphans": (*LIB, "app.domain"),
     "scheduler": (*LIB, "app.domain", "scheduler"),
     "connectors": ("connectors",),
-    "smpp_daemon": (*LIB, *SENDER_VIEW, "connectors.sms_text", "connectors.smpp", "smpp_daemon"),
+    "smpp_daemon": (*LIB, *SENDER_VIEW, "connectors.contract", "connectors.sms_text", "connectors.smpp", "smpp_daemon"),
+    # What people ask about receipts that match no message is answered through the daemon too.
+    "smpp_daemon.verbs": (*LIB, *SENDER_VIEW, "app.domain.messages.orphans", "connectors.smpp", "smpp_daemon"),
+    "smpp_daemon.server": (*LIB, *SENDER_VIEW, *SERVER_VIEW, "connectors.sms_text", "smpp_daemon"),
     "smpp_daemon.protocol": ("smpp_daemon.protocol",),
     "migrations": ("migrations",),
     "deploy": ("deploy", *LIB),
@@ -116,7 +121,7 @@ def test_no_file_is_too_long() -> None:
     assert not long
 
 
-TENANT_MODELS = {"Message", "Channel"}
+TENANT_MODELS = {"Message", "Channel", "SmppAccount", "Event"}
 UNSCOPED_ON_PURPOSE = {
     # Daemons serve every account; each record they get carries the account it belongs to.
     "app.domain.channels.directory",
