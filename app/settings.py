@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
@@ -14,6 +15,9 @@ from app.lib.logging import configure_logging
 PREFIX = "TURUMBA_"
 IGNORED_PREFIXES = ("TURUMBA_LOCAL_", "TURUMBA_TEST_", "TURUMBA_PYTHON")
 """Variables of the local stack and the tests, which the product processes neither read nor refuse."""
+
+SECRETS = ("TURUMBA_DATABASE_URL", "TURUMBA_BROKER_URL", "TURUMBA_ENCRYPTION_KEYS")
+"""May be given as a file instead, `<name>_FILE`: what systemd's credentials and containers' secrets are."""
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Count = Annotated[int, Meta(ge=1, le=10_000)]
@@ -68,11 +72,27 @@ class MetricsSettings(msgspec.Struct, frozen=True):
 
 
 class SmppdSettings(msgspec.Struct, frozen=True):
-    """The SMPP daemon: `admin_socket` is the path `smppctl` talks to; drain is how long SIGTERM waits for answers."""
+    """The SMPP daemon: `admin_socket` is the path `smppctl` talks to; drain is how long SIGTERM waits for answers.
+
+    `binds_per_second` is how many tries to connect the process begins in a second, to all operators together.
+
+    `listen` (`host:port`, e.g. 0.0.0.0:2775) is where applications of tenants bind to us, `listen_tls` where they do so
+    over TLS with `listen_certificate` and `listen_key` (paths of PEM files); both are off when they are empty.
+    `listen_enquire_link_seconds` is the silence after which such a bind is probed, `listen_response_seconds` how long
+    it may take to answer, `listen_inactivity_seconds` ends binds without any message (0: never).
+    """
 
     admin_socket: str = "/run/turumba/smppd.sock"
     drain_seconds: float = 15.0
     poll_seconds: float = 5.0
+    binds_per_second: Count = 10
+    listen: str = ""
+    listen_tls: str = ""
+    listen_certificate: str = ""
+    listen_key: str = ""
+    listen_enquire_link_seconds: float = 30.0
+    listen_response_seconds: float = 30.0
+    listen_inactivity_seconds: float = 0.0
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -95,9 +115,30 @@ class Settings(msgspec.Struct, frozen=True):
 
 def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
     """Read the settings of this process; raises `app.lib.environment.BadEnvironment` listing every mistake."""
-    return read_environment(
-        Settings, os.environ if environ is None else environ, prefix=PREFIX, ignored_prefixes=IGNORED_PREFIXES
-    )
+    values, problems = _open_files(os.environ if environ is None else environ)
+    try:
+        settings = read_environment(Settings, values, prefix=PREFIX, ignored_prefixes=IGNORED_PREFIXES)
+    except BadEnvironment as error:
+        raise BadEnvironment(problems + error.problems) from error
+    if problems:
+        raise BadEnvironment(problems)
+    return settings
+
+
+def _open_files(environ: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+    """The variables with the files of `SECRETS` read, and what was wrong with them."""
+    values, problems = dict(environ), []
+    for name in SECRETS:
+        path = values.pop(f"{name}_FILE", "")
+        if not path:
+            continue
+        if values.get(name):
+            problems.append(f"{name} and {name}_FILE are both set")
+        try:
+            values[name] = Path(path).read_text().strip()
+        except (OSError, UnicodeDecodeError) as error:
+            problems.append(f"{name}_FILE: {path} cannot be read ({getattr(error, 'strerror', None) or 'not text'})")
+    return values, problems
 
 
 def settings_for(process: str) -> Settings:

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from connectors.smpp.config import Bind, SmppConfig
-from smpp_daemon.bind import BindHealth, BindState
+from smpp_daemon.bind_health import BindHealth, BindState
 from smpp_daemon.pace import UNLIMITED_RATE
 from smpp_daemon.protocol.throttle import Throttle
 
@@ -21,8 +21,8 @@ class AccountState(StrEnum):
 
 
 def account_state(config: SmppConfig, binds: Sequence[BindHealth]) -> AccountState:
-    """The binds' states → the account's. One refused bind is an error only while none is bound."""
-    if any(bind.state is BindState.BOUND for bind in binds):
+    """The binds' states → the account's. One refused bind is an error only while none is bound that counts."""
+    if any(bind.state is BindState.BOUND and _counts(config, bind) for bind in binds):
         return AccountState.ACTIVE
     if any(bind.state is BindState.ERROR for bind in binds):
         return AccountState.ERROR
@@ -33,7 +33,7 @@ def account_health(config: SmppConfig, binds: Sequence[BindHealth], throttle: Th
     """`detail` in words, the binds, and the rate in PDUs a second: the limit and what is used of it now."""
     return {
         "detail": in_words(config, binds, held),
-        "binds": [msgspec.to_builtins(bind) for bind in binds],
+        "binds": [_stored(bind) for bind in binds],
         "rate_limit": rate_limit(throttle),
     }
 
@@ -54,7 +54,20 @@ def in_words(config: SmppConfig, binds: Sequence[BindHealth], held: bool) -> str
         return "Sending pauses: the lease of this channel is in doubt because the database is not reachable."
     if bound == total and total:
         receiving = "" if config.bind is not Bind.RECEIVER else " It only receives."
-        return f"{bound} of {total} binds are up.{receiving}" if total > 1 else f"Bound.{receiving}"
+        warning = next((f" {bind.warning}" for bind in binds if bind.warning), "")
+        return (f"{bound} of {total} binds are up." if total > 1 else "Bound.") + receiving + warning
     if bound:
         return f"{bound} of {total} binds are up. {problem or ''}".rstrip()
     return problem or "Connecting."
+
+
+def _counts(config: SmppConfig, bind: BindHealth) -> bool:
+    """A receiver alone sends nothing, so it makes only a channel active that wants nothing else."""
+    return config.bind is Bind.RECEIVER or bind.mode != "receiver"
+
+
+def _stored(bind: BindHealth) -> dict[str, Any]:
+    shown: dict[str, Any] = msgspec.to_builtins(bind)
+    # Changes with every enquire_link, and the row would be written for nothing else.
+    del shown["enquire_rtt_ms"]
+    return shown

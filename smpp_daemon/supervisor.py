@@ -1,8 +1,6 @@
 """Which accounts run here: follows the channels, their leases, and every change an owner makes."""
 
 import asyncio
-from collections.abc import Iterable
-from typing import Any
 from uuid import UUID
 
 from app.domain.channels.directory import ChannelDirectory, ChannelRecord
@@ -10,28 +8,24 @@ from app.domain.channels.states import ChannelStatus
 from app.lib.crypto import CryptoError
 from app.lib.errors import Unavailable
 from app.lib.logging import get_logger
+from app.lib.tasks import end_tasks
 from connectors.smpp.config import SmppCredentials
-from smpp_daemon import metrics
 from smpp_daemon.account import OperatorAccount, Shared
-from smpp_daemon.bind import BindState
+from smpp_daemon.health_reports import HealthReports
 from smpp_daemon.lease import Leases
+from smpp_daemon.sharing import Balance, Sharing, share
 
 log = get_logger(__name__)
-
-REPORT_SECONDS = 5.0
-"""How often counters that change all the time are reported; a change of state is reported at once."""
 
 STOPPED = {"detail": "No SMPP daemon holds this channel now.", "binds": []}
 
 
 class Running:
-    """An account that runs, and what was last reported of it."""
+    """An account that runs, and what is being done about it."""
 
     def __init__(self, account: OperatorAccount) -> None:
         self.account = account
         self.version = account.record.version
-        self.reported: tuple[str, dict[str, Any]] | None = None
-        self.outline: object = None
         self.stopping: asyncio.Task[None] | None = None
         self.updating: asyncio.Task[None] | None = None
 
@@ -40,7 +34,14 @@ class Supervisor:
     """`run` until cancelled, then `stop`."""
 
     def __init__(
-        self, directory: ChannelDirectory, leases: Leases, shared: Shared, *, poll_seconds: float, drain_seconds: float
+        self,
+        directory: ChannelDirectory,
+        leases: Leases,
+        shared: Shared,
+        *,
+        poll_seconds: float,
+        drain_seconds: float,
+        sharing: Sharing,
     ) -> None:
         self._directory = directory
         self._leases = leases
@@ -49,7 +50,8 @@ class Supervisor:
         self._drain_seconds = drain_seconds
         self._running: dict[UUID, Running] = {}
         self._look = asyncio.Event()
-        self._report = asyncio.Event()
+        self._balance = Balance(sharing)
+        self._reports = HealthReports(directory, self._steady)
 
     @property
     def accounts(self) -> list[OperatorAccount]:
@@ -68,7 +70,7 @@ class Supervisor:
 
     async def run(self) -> None:
         """Follow the channels."""
-        reporting = asyncio.create_task(self._report_changes(), name="health")
+        reporting = asyncio.create_task(self._reports.run(), name="health")
         unsubscribe = self._directory.subscribe(lambda _: self._look.set())
         try:
             while True:
@@ -86,11 +88,11 @@ class Supervisor:
                     continue
         finally:
             unsubscribe()
-            reporting.cancel()
-            await asyncio.gather(reporting, return_exceptions=True)
+            await end_tasks(reporting)
 
     async def stop(self) -> None:
-        """End every account, all at once."""
+        """End every account, all at once; other daemons take each one as soon as it is ended."""
+        await self._leases.leave()
         await asyncio.gather(*(self._end(running) for running in list(self._running.values())))
 
     # -- inside ---------------------------------------------------------------------------------------------------
@@ -103,22 +105,51 @@ class Supervisor:
                 self._end_soon(running, "paused or deleted")
         for record in wanted.values():
             known = self._running.get(record.id)
-            if known is None:
-                await self._begin(record)
-            elif known.stopping is None:
+            if known is not None and known.stopping is None:
                 await self._keep(known, record)
+        await self._take_share([record for record in wanted.values() if record.id not in self._running], len(wanted))
+        self._give_surplus()
 
-    async def _begin(self, record: ChannelRecord) -> None:
-        if not await self._leases.acquire(record.id):
+    async def _take_share(self, missing: list[ChannelRecord], channels: int) -> None:
+        """Begin with what nobody serves, up to this daemon's part of all channels."""
+        now = asyncio.get_running_loop().time()
+        peers = self._leases.peers
+        room = share(channels, 1 + len(peers.others)) - len(self._running)
+        for record in missing:
+            if room <= 0 or not self._leases.settled:
+                return
+            if self._leases.taken(record.id) or not self._balance.may_take(record.id, peers, now):
+                continue
+            if await self._begin(record):
+                room -= 1
+
+    def _give_surplus(self) -> None:
+        """Let another daemon have a channel when it has fewer: one at a time, drained as at the end."""
+        now = asyncio.get_running_loop().time()
+        if any(running.stopping is not None for running in self._running.values()):
             return
+        # What an operator paused or drained here would go on elsewhere.
+        free = [running for running in self._running.values() if running.account.control.sends]
+        if free and self._balance.has_too_many(len(self._leases), self._leases.peers, now):
+            least = min(free, key=lambda running: running.account.in_memory)
+            self._balance.giving(least.account.id, now)
+            self._end_soon(least, "another daemon has fewer channels")
+
+    async def _begin(self, record: ChannelRecord) -> bool:
+        if not await self._leases.acquire(record.id):
+            return False
         credentials = await self._credentials(record)
         if credentials is None:
             await self._leases.release(record.id)
-            return
-        account = OperatorAccount(record, credentials, self._shared, self._report.set)
+            return False
+        account = OperatorAccount(record, credentials, self._shared, self._reports.soon)
         self._running[record.id] = Running(account)
         log.info("account starts", channel_id=str(record.id))
         account.start()
+        return True
+
+    def _steady(self) -> list[OperatorAccount]:
+        return [running.account for running in self._running.values() if running.stopping is None]
 
     async def _keep(self, running: Running, record: ChannelRecord) -> None:
         account = running.account
@@ -151,8 +182,7 @@ class Supervisor:
         running.version = record.version
         await running.account.update(record, credentials)
         # A change makes the channel "connecting" in the database: what is true is said again.
-        running.reported = None
-        self._report.set()
+        self._reports.again(record.id)
 
     async def _credentials(self, record: ChannelRecord) -> SmppCredentials | None:
         try:
@@ -176,8 +206,7 @@ class Supervisor:
             return
         account = running.account
         if running.updating is not None:
-            running.updating.cancel()
-            await asyncio.gather(running.updating, return_exceptions=True)
+            await end_tasks(running.updating)
         try:
             await account.stop(self._drain_seconds)
         except Exception:
@@ -189,50 +218,5 @@ class Supervisor:
                 log.warning("health not reported", channel_id=str(account.id), reason=error.detail)
         await self._leases.release(account.id)
         self._running.pop(account.id, None)
+        self._reports.forget(account.id)
         self._look.set()
-
-    async def _report_changes(self) -> None:
-        while True:
-            try:
-                async with asyncio.timeout(REPORT_SECONDS):
-                    await self._report.wait()
-                counters_too = False
-            except TimeoutError:
-                counters_too = True
-            self._report.clear()
-            measure(self.accounts)
-            for running in list(self._running.values()):
-                if running.stopping is None:
-                    await self._report_one(running, counters_too)
-
-    async def _report_one(self, running: Running, counters_too: bool) -> None:
-        account = running.account
-        state, health = account.state.value, account.health()
-        outline = (state, health["detail"], [(bind["host"], bind["state"]) for bind in health["binds"]])
-        if running.reported == (state, health) or (
-            not counters_too and running.reported is not None and outline == running.outline
-        ):
-            return
-        try:
-            await self._directory.report(account.id, ChannelStatus(state), health)
-        except Unavailable as error:
-            log.warning("health not reported", channel_id=str(account.id), reason=error.detail)
-            return
-        running.reported, running.outline = (state, health), outline
-
-
-def measure(accounts: Iterable[OperatorAccount]) -> None:
-    """Set the gauges."""
-    states = dict.fromkeys(BindState, 0)
-    used = in_memory = unpublished = 0
-    for account in accounts:
-        for keeper in account.keepers:
-            states[keeper.state] += 1
-        used += account.in_flight
-        in_memory += account.in_memory
-        unpublished += account.unpublished
-    for state, count in states.items():
-        metrics.binds.labels(state.value).set(count)
-    metrics.window_used.set(used)
-    metrics.in_memory.set(in_memory)
-    metrics.unpublished.set(unpublished)

@@ -2,13 +2,19 @@
 
 import asyncio
 import socket
+import ssl
 from collections.abc import Sequence
 from typing import Any, Protocol, cast
+
+import msgspec
 
 from smpp_daemon.protocol.errors import LocalProtocolError
 from smpp_daemon.protocol.events import BindFailed, Event, PeerUnbound, SessionFailed, Unanswered, Unbound
 from smpp_daemon.protocol.session import EsmeConfig, EsmeSession
 from smpp_daemon.protocol.states import BOUND, State
+from smpp_daemon.protocol.timers import TimerSettings
+from smpp_daemon.tls import failure_in_words, peer_certificate
+from smpp_daemon.trace import LinkTap
 
 DRAIN_SECONDS = 30.0
 """How long the peer may refuse to read before the connection is given up."""
@@ -47,6 +53,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, config: EsmeConfig, owner: Owner, loop: asyncio.AbstractEventLoop) -> None:
         self.session = EsmeSession(config, loop.time())
         self.reason = ""
+        self.tap: LinkTap | None = None
         self._owner = owner
         self._loop = loop
         self._transport: asyncio.Transport | None = None
@@ -56,6 +63,7 @@ class Connection(asyncio.Protocol):
         self._paused = False
         self._closing = False
         self._over = False
+        self._drained: asyncio.Event | None = None
 
     @property
     def connected(self) -> bool:
@@ -68,9 +76,14 @@ class Connection(asyncio.Protocol):
         return not self._closing and self.session.state in BOUND
 
     @property
+    def unbinding(self) -> bool:
+        """Whether one side has asked to end the session and the end is near."""
+        return self.connected and self.session.state is State.UNBINDING
+
+    @property
     def can_send(self) -> bool:
-        """Whether it is bound for sending."""
-        return not self._closing and self.session.state in _SENDING
+        """Whether it is bound for sending and takes requests."""
+        return not self._closing and self._drained is None and self.session.state in _SENDING
 
     @property
     def room(self) -> int:
@@ -101,6 +114,25 @@ class Connection(asyncio.Protocol):
     def set_window(self, window: int) -> None:
         """Takes another window at once."""
         self.session.link.window.limit = window
+
+    def set_timers(self, timers: TimerSettings) -> None:
+        """Takes other timers at once, for requests that wait already too."""
+        link = self.session.link
+        link.timers = msgspec.structs.replace(link.timers, settings=timers)
+        link.window.response_timeout = timers.response
+        self.flush()
+
+    @property
+    def certificate(self) -> bytes | None:
+        """The operator's certificate (DER); None without TLS."""
+        return None if self._transport is None else peer_certificate(self._transport)
+
+    def drain(self) -> asyncio.Event:
+        """Takes no more requests; the event is set once none waits for its answer, or the connection is over."""
+        if self._drained is None:
+            self._drained = asyncio.Event()
+        self._look_whether_drained()
+        return self._drained
 
     def unbind(self) -> None:
         """Asks to end the session; the answer closes the connection."""
@@ -136,6 +168,8 @@ class Connection(asyncio.Protocol):
         data = self.session.take_output()
         if data:
             self._transport.write(data)
+            if self.tap is not None:
+                self.tap.sent(data)
         due = self.session.next_deadline()
         if due is not None and (self._timer is None or due < self._armed_at):
             self._arm(due)
@@ -153,8 +187,12 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """The hot path: octets → events → whatever they lead to → octets."""
+        if self.tap is not None:
+            self.tap.received(data)
         self._handle(self.session.receive(data, self._loop.time()))
         self.flush()
+        if self._drained is not None:
+            self._look_whether_drained()
 
     def pause_writing(self) -> None:
         """The peer does not read: nothing more is submitted, and not for ever."""
@@ -176,8 +214,10 @@ class Connection(asyncio.Protocol):
             if timer is not None:
                 timer.cancel()
         self._timer = self._drain_timer = None
-        reason = self.reason or (f"connection lost: {error}" if error else "the operator closed the connection")
-        self._owner.lost(self, self.session.close(reason), reason)
+        self.reason = self.reason or _loss_in_words(error)
+        self._owner.lost(self, self.session.close(self.reason), self.reason)
+        if self._drained is not None:
+            self._look_whether_drained()
 
     # -- inside ---------------------------------------------------------------------------------------------------
 
@@ -191,6 +231,10 @@ class Connection(asyncio.Protocol):
                     self.close(_end_in_words(event))
                     break
 
+    def _look_whether_drained(self) -> None:
+        if self._drained is not None and (self._over or not self.in_flight):
+            self._drained.set()
+
     def _arm(self, due: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
@@ -202,11 +246,21 @@ class Connection(asyncio.Protocol):
         self._timer = None
         self._handle(self.session.tick(self._loop.time()))
         self.flush()
+        if self._drained is not None:
+            self._look_whether_drained()
 
     def _arm_drain(self, seconds: float) -> None:
         if self._drain_timer is not None:
             self._drain_timer.cancel()
         self._drain_timer = self._loop.call_later(seconds, self.abort, "the operator does not read what we send")
+
+
+def _loss_in_words(error: Exception | None) -> str:
+    if error is None:
+        return "the operator closed the connection"
+    if isinstance(error, ssl.SSLError):
+        return f"connection lost: {failure_in_words(error, None)}"
+    return f"connection lost: {error}"
 
 
 def _end_in_words(event: Event) -> str:

@@ -14,6 +14,7 @@ from app.lib.errors import Unavailable
 from app.lib.ids import new_id
 from app.lib.logging import get_logger
 from app.lib.service import Stop, backoff
+from app.lib.tasks import end_tasks
 from app.settings import Settings
 from app.workers.dispatch import Dispatcher
 from app.workers.results import subscribe_results
@@ -47,8 +48,7 @@ async def run_worker(settings: Settings, stop: Stop) -> None:
             if not stop.requested:
                 await stop.wait(backoff(failures, most=5.0))
     finally:
-        listener.cancel()
-        await asyncio.gather(listener, return_exceptions=True)
+        await end_tasks(listener)
         await database.close()
         log.info("worker stopped")
 

@@ -18,7 +18,7 @@ from smpp_daemon.protocol.pdu import (
     UnsuccessSme,
     command_of,
 )
-from smpp_daemon.protocol.status import RINVCMDID, RINVCMDLEN, RINVMSGLEN
+from smpp_daemon.protocol.status import RINVCMDID, RINVCMDLEN, RINVDESTFLAG, RINVMSGLEN
 from smpp_daemon.protocol.tlv import Tlvs, decode_tlvs, encode_tlvs
 
 HEADER = Struct("!IIII")
@@ -104,15 +104,16 @@ LAYOUTS: dict[CommandId, tuple[Field, ...]] = {
         _TLVS,
     ),
     CommandId.SUBMIT_MULTI_RESP: (_MESSAGE_ID, Field("unsuccessful", "unsuccessful"), _TLVS),
-    CommandId.QUERY_SM: (_MESSAGE_ID, *_SOURCE),
+    CommandId.QUERY_SM: (_MESSAGE_ID, *_SOURCE, _TLVS),
     CommandId.QUERY_SM_RESP: (
         _MESSAGE_ID,
         Field("final_date", "text", 17),
         Field("message_state", "octet"),
         Field("error_code", "octet"),
+        _TLVS,
     ),
-    CommandId.CANCEL_SM: (_SERVICE, _MESSAGE_ID, *_SOURCE, *_DESTINATION),
-    CommandId.CANCEL_SM_RESP: (),
+    CommandId.CANCEL_SM: (_SERVICE, _MESSAGE_ID, *_SOURCE, *_DESTINATION, _TLVS),
+    CommandId.CANCEL_SM_RESP: (_TLVS,),
     CommandId.REPLACE_SM: (
         _MESSAGE_ID,
         *_SOURCE,
@@ -120,8 +121,9 @@ LAYOUTS: dict[CommandId, tuple[Field, ...]] = {
         Field("registered_delivery", "octet"),
         Field("sm_default_msg_id", "octet"),
         Field("short_message", "message"),
+        _TLVS,
     ),
-    CommandId.REPLACE_SM_RESP: (),
+    CommandId.REPLACE_SM_RESP: (_TLVS,),
     CommandId.ALERT_NOTIFICATION: (*_SOURCE, *_address("esme_addr", "esme_addr"), _TLVS),
 }
 """Mandatory parameters in wire order (SMPP 3.4 §4), then the optional ones, for every PDU not written by hand."""
@@ -252,7 +254,8 @@ def decode_body(command: int, sequence: int, body: bytes) -> tuple[Pdu, int]:
 
     Responses may end anywhere (peers leave out what they do not need in errors): missing fields get their defaults. A
     request that ends inside a mandatory field raises `PduDecodeError` with RINVCMDLEN, or RINVMSGLEN when sm_length
-    promises more than there is; an unknown command raises it with RINVCMDID.
+    promises more than there is, or RINVDESTFLAG when a destination is neither an address nor a list; an unknown
+    command raises it with RINVCMDID.
     """
     if command == CommandId.DELIVER_SM:
         return _decode_message(DeliverSm, command, sequence, body)
@@ -329,11 +332,12 @@ def _decode_message(
     )
 
 
-class _TruncatedError(Exception):
-    """The body ended inside a mandatory field; `status` is what to answer."""
+class _FieldError(Exception):
+    """A mandatory field cannot be read; `status` is what to answer."""
 
-    def __init__(self, status: int) -> None:
+    def __init__(self, status: int, reason: str = "ends inside") -> None:
         self.status = status
+        self.reason = reason
 
 
 class _Reader:
@@ -348,7 +352,7 @@ class _Reader:
     def octets(self, count: int, status: int = RINVCMDLEN) -> bytes:
         end = self.position + count
         if end > len(self.body):
-            raise _TruncatedError(status)
+            raise _FieldError(status)
         value = self.body[self.position : end]
         self.position = end
         return value
@@ -359,7 +363,7 @@ class _Reader:
     def text(self) -> str:
         end = self.body.find(0, self.position)
         if end < 0:
-            raise _TruncatedError(RINVCMDLEN)
+            raise _FieldError(RINVCMDLEN)
         value = str(self.body[self.position : end], "latin-1")
         self.position = end + 1
         return value
@@ -367,10 +371,13 @@ class _Reader:
     def destinations(self) -> tuple[SmeAddress | str, ...]:
         found: list[SmeAddress | str] = []
         for _ in range(self.octet()):
-            if self.octet() == 2:
-                found.append(self.text())
-            else:
-                found.append(SmeAddress(self.octet(), self.octet(), self.text()))
+            match self.octet():
+                case 1:
+                    found.append(SmeAddress(self.octet(), self.octet(), self.text()))
+                case 2:
+                    found.append(self.text())
+                case flag:
+                    raise _FieldError(RINVDESTFLAG, f"dest_flag {flag} in")
         return tuple(found)
 
     def unsuccessful(self) -> tuple[UnsuccessSme, ...]:
@@ -405,10 +412,10 @@ def _decode_by_layout(command: int, sequence: int, body: bytes) -> tuple[Pdu, in
         for field in layout:
             if field.kind != "tlvs":
                 values[field.name] = reader.field(field.kind)
-    except _TruncatedError as truncated:
+    except _FieldError as error:
         if not command & RESPONSE_BIT:
             raise PduDecodeError(
-                f"ends inside {field.name}", command=command, sequence=sequence, status=truncated.status
+                f"{error.reason} {field.name}", command=command, sequence=sequence, status=error.status
             ) from None
         rest = body[reader.position :]
         if field.kind == "text" and rest:

@@ -42,13 +42,18 @@ class Bound(msgspec.Struct, frozen=True):
     system_id: str
     interface_version: int | None
     latency: float
+    tlvs: Tlvs = ()
 
 
 class BindFailed(msgspec.Struct, frozen=True):
-    """The SMSC refused our bind with this command_status; the session is OPEN again."""
+    """The SMSC refused our bind with this command_status; the session is OPEN again.
+
+    `tlvs` may say more, as additional_status_info_text (§5.3.2.11).
+    """
 
     status: int
     latency: float
+    tlvs: Tlvs = ()
 
 
 class SubmitAnswered(msgspec.Struct, frozen=True, gc=False):
@@ -74,6 +79,7 @@ class DeliverAnswered(msgspec.Struct, frozen=True, gc=False):
     token: object
     status: int
     latency: float
+    tlvs: Tlvs = ()
 
 
 class RequestAnswered(msgspec.Struct, frozen=True, gc=False):
@@ -101,6 +107,7 @@ class LateAnswer(msgspec.Struct, frozen=True, gc=False):
     status: int
     message_id: str
     latency: float
+    tlvs: Tlvs = ()
 
 
 class UnexpectedResponse(msgspec.Struct, frozen=True, gc=False):

@@ -25,6 +25,11 @@ class Framer:
         """Octets of the incomplete PDU held back."""
         return len(self._partial)
 
+    @property
+    def partial(self) -> bytes:
+        """The octets held back."""
+        return bytes(self._partial)
+
     def feed(self, data: bytes) -> tuple[bytes, list[tuple[int, int, int, int]]]:
         """Whole PDUs that `data` completes: one buffer, and the headers of the PDUs that lie in it back to back.
 

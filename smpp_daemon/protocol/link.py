@@ -31,7 +31,7 @@ from smpp_daemon.protocol.events import (
 )
 from smpp_daemon.protocol.framer import Framer
 from smpp_daemon.protocol.pdu import BindRequest, Pdu, command_of
-from smpp_daemon.protocol.states import BOUND_SIGNAL, FINISHED, Signal, State, advance
+from smpp_daemon.protocol.states import BOUND, BOUND_SIGNAL, FINISHED, Signal, State, advance
 from smpp_daemon.protocol.status import RALYBND, RINVBNDSTS, RINVCMDID, RINVCMDLEN
 from smpp_daemon.protocol.timers import TimerAction, Timers, TimerSettings
 from smpp_daemon.protocol.tlv import Tlvs, find_integer
@@ -149,7 +149,8 @@ class Link:
                 message_id, tlvs = self._message_id(buffer, start, offset)
                 append(SubmitAnswered(entry[0], status, message_id, now - entry[1], tlvs))
             elif command == _DELIVER_SM_RESP and (entry := take(sequence, command)) is not None:
-                append(DeliverAnswered(entry[0], status, now - entry[1]))
+                tlvs = self._message_id(buffer, start, offset)[1]
+                append(DeliverAnswered(entry[0], status, now - entry[1], tlvs))
             elif command & RESPONSE_BIT:
                 self._response((length, command, status, sequence), buffer[start:offset], now, events)
             else:
@@ -170,6 +171,11 @@ class Link:
         self._output.clear()
         self._untaken.clear()
         return data
+
+    @property
+    def held_back(self) -> bytes:
+        """The start of a PDU of which the rest has not come yet."""
+        return self._framer.partial
 
     @property
     def has_output(self) -> bool:
@@ -217,7 +223,9 @@ class Link:
         return self._send_control(request.mode, body, now)
 
     def request_unbind(self, now: float) -> None:
-        """Sends unbind; requests already sent are still answered. Raises `LocalProtocolError` when it is over."""
+        """Sends unbind, once; requests already sent are still answered. Raises `LocalProtocolError` when it is over."""
+        if self._sent_control(CommandId.UNBIND_RESP) is not None:
+            return
         self.state = advance(self.state, Signal.UNBIND_REQUESTED)
         self.timers = self.timers.stopped().unbinding(now)
         self._send_control(_UNBIND, b"", now)
@@ -274,6 +282,10 @@ class Link:
         action = self.timers.tick(now)
         if action is TimerAction.SEND_ENQUIRE_LINK:
             self.timers = self.timers.enquired(now)
+            # The one before was settled by another PDU: its own answer is not waited for any longer.
+            before = self._sent_control(CommandId.ENQUIRE_LINK_RESP)
+            if before is not None:
+                self._forget_control(before)
             self._send_control(_ENQUIRE_LINK, b"", now)
         elif action is not TimerAction.NOTHING:
             failure, detail = _TIMER_FAILURES[action]
@@ -319,6 +331,16 @@ class Link:
         self._emit(command, 0, sequence, body)
         return sequence
 
+    def _sent_control(self, response: CommandId) -> int | None:
+        for sequence, control in self._control.items():
+            if control.response == response:
+                return sequence
+        return None
+
+    def _forget_control(self, sequence: int) -> None:
+        del self._control[sequence]
+        self.window.release(sequence)
+
     def _fail(self, failure: Failure, detail: str, events: list[Event]) -> None:
         self.state = advance(self.state, Signal.FAILED)
         self.close_reason = detail
@@ -353,18 +375,19 @@ class Link:
         if states is None:
             self._emit(_GENERIC_NACK, RINVCMDID, sequence)
             self._violation("a command that this side does not take", command, sequence, RINVCMDID, events)
-        elif self.state not in states:
+        elif self.state in states and self.inbound < self._inbound_limit:
+            self._accept(command, sequence, body, now, events)
+        elif self.state in states or (self.state is State.UNBINDING and states & BOUND):
+            # What crosses an unbind is refused for now only: a peer may drop for good what RINVBNDSTS answers.
+            self.busy_refusals += 1
+            if answerable:
+                self._emit(command | RESPONSE_BIT, self._busy_status, sequence)
+        else:
             answered = None
             if answerable:
                 answered = RALYBND if command in _BINDS else RINVBNDSTS
                 self._emit(command | RESPONSE_BIT, answered, sequence)
             self._violation(f"not allowed in {self.state.name}", command, sequence, answered, events)
-        elif self.inbound >= self._inbound_limit:
-            self.busy_refusals += 1
-            if answerable:
-                self._emit(command | RESPONSE_BIT, self._busy_status, sequence)
-        else:
-            self._accept(command, sequence, body, now, events)
 
     def _accept(self, command: int, sequence: int, body: bytes, now: float, events: list[Event]) -> None:
         answerable = command not in _WITHOUT_RESPONSE
@@ -386,8 +409,7 @@ class Link:
         _, command, status, sequence = header
         control = self._control.get(sequence)
         if control is not None and command in (control.response, _GENERIC_NACK):
-            del self._control[sequence]
-            self.window.release(sequence)
+            self._forget_control(sequence)
             self._control_answered(control, header, body, now, events)
             return
         nack = command == _GENERIC_NACK
@@ -395,10 +417,10 @@ class Link:
         if entry is not None:
             self._answered(entry, header, body, now, events)
             return
-        message_id = self._message_id(body, 0, len(body))[0] if command in _WITH_MESSAGE_ID else ""
+        message_id, tlvs = _message_id_and_tlvs(command, sequence, body)
         late = self.window.take_late(sequence)
         if late is not None:
-            events.append(LateAnswer(late[0], late[2], status, message_id, now - late[1]))
+            events.append(LateAnswer(late[0], late[2], status, message_id, now - late[1], tlvs))
         elif nack:
             events.append(NackReceived(sequence, status))
         else:
@@ -429,41 +451,42 @@ class Link:
     def _control_answered(
         self, control: _Control, header: _Header, body: bytes, now: float, events: list[Event]
     ) -> None:
-        _, command, status, _ = header
         latency = now - control.sent_at
         if control.response == CommandId.ENQUIRE_LINK_RESP:
             # A generic_nack proves life as well: some SMSCs do not know enquire_link.
-            self.timers = self.timers.enquire_answered()
             events.append(EnquireLatency(latency))
         elif control.response == CommandId.UNBIND_RESP:
             self.state = advance(self.state, Signal.UNBIND_ANSWERED)
             self.timers = self.timers.stopped()
             events.append(Unbound())
-        elif self.state is not State.BINDING:
-            # The bind was overtaken by an unbind; its answer changes nothing any more.
-            return
-        elif status or command == _GENERIC_NACK:
+        elif self.state is State.BINDING:
+            self._bind_answered(control, header, body, latency, now, events)
+        # Otherwise the bind was overtaken by an unbind; its answer changes nothing any more.
+
+    def _bind_answered(
+        self, control: _Control, header: _Header, body: bytes, latency: float, now: float, events: list[Event]
+    ) -> None:
+        _, command, status, _ = header
+        system_id, tlvs = self._message_id(body, 0, len(body))
+        if status or command == _GENERIC_NACK:
             self.state = advance(self.state, Signal.BIND_REFUSED)
             self.timers = self.timers.stopped()
-            events.append(BindFailed(status, latency))
+            events.append(BindFailed(status, latency, tlvs))
         else:
             mode = BindMode(control.response & ~RESPONSE_BIT)
-            system_id, tlvs = self._message_id(body, 0, len(body))
             self.state = advance(self.state, BOUND_SIGNAL[mode])
             self.timers = self.timers.bind_done(now)
-            events.append(Bound(mode, system_id, find_integer(tlvs, Tag.SC_INTERFACE_VERSION), latency))
+            events.append(Bound(mode, system_id, find_integer(tlvs, Tag.SC_INTERFACE_VERSION), latency, tlvs))
 
     def describe(self, kind: str, name: str) -> str:
         """Text for a session's repr."""
         return f"<{kind} {name} {self.state.name} {self.window}>"
 
 
-_WITH_MESSAGE_ID = frozenset(
-    {
-        CommandId.SUBMIT_SM_RESP,
-        CommandId.DELIVER_SM_RESP,
-        CommandId.DATA_SM_RESP,
-        CommandId.SUBMIT_MULTI_RESP,
-        CommandId.QUERY_SM_RESP,
-    }
-)
+def _message_id_and_tlvs(command: int, sequence: int, body: bytes) -> tuple[str, Tlvs]:
+    """What can be said about a response that nobody waits for."""
+    try:
+        pdu, _ = decode_body(command, sequence, body)
+    except PduDecodeError:
+        return "", ()
+    return getattr(pdu, "message_id", ""), getattr(pdu, "tlvs", ())

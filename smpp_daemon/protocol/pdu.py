@@ -1,7 +1,8 @@
 """The PDUs of SMPP 3.4 as values. Field names are those of the specification (§4); all integers are one octet.
 
 Text is decoded as Latin-1, so every octet a peer sends survives a round trip; `short_message` stays bytes because its
-alphabet depends on data_coding.
+alphabet depends on data_coding. query_sm, cancel_sm, replace_sm and their responses have no optional parameters in 3.4;
+those of a 5.0 peer are kept.
 """
 
 from typing import TypeAlias
@@ -219,6 +220,7 @@ class QuerySm(msgspec.Struct, frozen=True, gc=False):
     source_addr_ton: int = 0
     source_addr_npi: int = 0
     source_addr: str = ""
+    tlvs: Tlvs = ()
 
 
 class QuerySmResp(msgspec.Struct, frozen=True, gc=False):
@@ -228,6 +230,7 @@ class QuerySmResp(msgspec.Struct, frozen=True, gc=False):
     final_date: str = ""
     message_state: int = 0
     error_code: int = 0
+    tlvs: Tlvs = ()
 
 
 class CancelSm(msgspec.Struct, frozen=True, gc=False):
@@ -241,10 +244,13 @@ class CancelSm(msgspec.Struct, frozen=True, gc=False):
     dest_addr_ton: int = 0
     dest_addr_npi: int = 0
     destination_addr: str = ""
+    tlvs: Tlvs = ()
 
 
 class CancelSmResp(msgspec.Struct, frozen=True):
     """cancel_sm_resp (§4.9.2)."""
+
+    tlvs: Tlvs = ()
 
 
 class ReplaceSm(msgspec.Struct, frozen=True, gc=False):
@@ -259,10 +265,13 @@ class ReplaceSm(msgspec.Struct, frozen=True, gc=False):
     registered_delivery: int = 0
     sm_default_msg_id: int = 0
     short_message: bytes = b""
+    tlvs: Tlvs = ()
 
 
 class ReplaceSmResp(msgspec.Struct, frozen=True):
     """replace_sm_resp (§4.10.2)."""
+
+    tlvs: Tlvs = ()
 
 
 class AlertNotification(msgspec.Struct, frozen=True, gc=False):

@@ -214,12 +214,17 @@ class SmscConfig(msgspec.Struct, frozen=True):
 
 
 class SmscSession:
-    """The operator's side of a connection. The bind timer runs from the start."""
+    """The operator's side of a connection. The bind timer runs from the start.
 
-    __slots__ = ("_bind", "_link", "config")
+    `interface_version` is what the ESME said in its bind, None before. One below 0x34 does not know optional parameters
+    (§2.11): what it is sent should have none.
+    """
+
+    __slots__ = ("_bind", "_link", "config", "interface_version")
 
     def __init__(self, config: SmscConfig, now: float) -> None:
         self.config = config
+        self.interface_version: int | None = None
         self._bind: BindRequest | None = None
         self._link = Link(
             window=config.window,
@@ -256,6 +261,8 @@ class SmscSession:
             raise LocalProtocolError("no bind waits for an answer")
         self._bind = None
         if self._link.state is not State.BINDING:
+            # Unbound meanwhile: nobody waits for the answer.
+            self._link.settle(sequence)
             return False
         self._link.bind_answered(request.mode, status == 0, now)
         body = b""
@@ -332,6 +339,7 @@ class SmscSession:
         if isinstance(pdu, BindRequest):
             self._link.state = advance(self._link.state, Signal.BIND_REQUESTED)
             self._bind = pdu
+            self.interface_version = pdu.interface_version
             return BindRequested(sequence, pdu)
         assert isinstance(pdu, DataSm | SubmitMulti | QuerySm | CancelSm | ReplaceSm)
         return RequestReceived(sequence, pdu)

@@ -12,7 +12,7 @@ class TimerSettings(msgspec.Struct, frozen=True):
     """Seconds. `inactivity` closes a bound session without any message in either direction; None leaves it open.
 
     `bind` limits the wait for a bind (request or answer), `unbind` the wait for unbind_resp. `enquire_link_interval` is
-    how long the peer may be silent before it is asked, `enquire_link_timeout` how long it may be silent after that.
+    how long the peer may be silent before it is asked, `enquire_link_timeout` how long it may stay silent after that.
     `response` is the deadline of every windowed request.
     """
 
@@ -47,8 +47,11 @@ class Timers(msgspec.Struct, frozen=True, gc=False):
     bound: bool = False
 
     def heard(self, now: float) -> "Timers":
-        """Whole PDUs came from the peer."""
-        return Timers(self.settings, now, self.active_at, self.bind_due, self.enquired_at, self.unbind_due, self.bound)
+        """Whole PDUs came from the peer, which proves life like an enquire_link_resp: an open enquiry is settled.
+
+        Under load a peer may answer enquire_link late, or not at all, while its other answers keep coming.
+        """
+        return Timers(self.settings, now, self.active_at, self.bind_due, None, self.unbind_due, self.bound)
 
     def active(self, now: float) -> "Timers":
         """A message was sent or received, which postpones the inactivity timer."""
@@ -66,10 +69,6 @@ class Timers(msgspec.Struct, frozen=True, gc=False):
         """enquire_link was sent."""
         return msgspec.structs.replace(self, enquired_at=now)
 
-    def enquire_answered(self) -> "Timers":
-        """enquire_link_resp came."""
-        return msgspec.structs.replace(self, enquired_at=None)
-
     def unbinding(self, now: float) -> "Timers":
         """Our unbind was sent; enquire_link stops (§2.9)."""
         return msgspec.structs.replace(self, unbind_due=now + self.settings.unbind, bound=False, enquired_at=None)
@@ -86,13 +85,12 @@ class Timers(msgspec.Struct, frozen=True, gc=False):
             return TimerAction.UNBIND_TIMEOUT
         if not self.bound:
             return TimerAction.NOTHING
-        if self.enquired_at is not None:
-            if now >= self._silence_limit(self.enquired_at):
-                return TimerAction.LINK_DEAD
-        elif now >= self.heard_at + self.settings.enquire_link_interval:
-            return TimerAction.SEND_ENQUIRE_LINK
+        if self.enquired_at is not None and now >= self.enquired_at + self.settings.enquire_link_timeout:
+            return TimerAction.LINK_DEAD
         if self.settings.inactivity is not None and now >= self.active_at + self.settings.inactivity:
             return TimerAction.INACTIVE
+        if self.enquired_at is None and now >= self.heard_at + self.settings.enquire_link_interval:
+            return TimerAction.SEND_ENQUIRE_LINK
         return TimerAction.NOTHING
 
     def next_deadline(self) -> float | None:
@@ -100,13 +98,9 @@ class Timers(msgspec.Struct, frozen=True, gc=False):
         due = [moment for moment in (self.bind_due, self.unbind_due) if moment is not None]
         if self.bound:
             if self.enquired_at is not None:
-                due.append(self._silence_limit(self.enquired_at))
+                due.append(self.enquired_at + self.settings.enquire_link_timeout)
             else:
                 due.append(self.heard_at + self.settings.enquire_link_interval)
             if self.settings.inactivity is not None:
                 due.append(self.active_at + self.settings.inactivity)
         return min(due, default=None)
-
-    def _silence_limit(self, enquired_at: float) -> float:
-        # Any PDU proves life: under load a peer may answer enquire_link late while its other answers keep coming.
-        return max(enquired_at, self.heard_at) + self.settings.enquire_link_timeout

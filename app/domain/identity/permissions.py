@@ -20,11 +20,13 @@ CATALOGUE: dict[str, tuple[str, ...]] = {
     "contacts": ("read", "create", "update", "delete"),
     "segments": ("read", "create", "update", "delete"),
     "channels": ("read", "create", "update", "delete"),
+    "smpp_accounts": ("read", "create", "update", "delete"),
     "templates": ("read", "create", "update", "delete"),
     "messages": ("read", "send", "cancel"),
     "group_messages": ("read", "create", "update", "delete", "send"),
     "scheduled_messages": ("read", "create", "update", "delete"),
     "webhooks": ("read", "create", "update", "delete"),
+    "events": ("read",),
     "analytics": ("read",),
 }
 
@@ -62,14 +64,14 @@ OPERATOR = SystemRole(
     UUID("00000000-0000-7000-8000-000000000003"),
     "operator",
     _whole("contacts", "segments", "templates", "messages", "group_messages", "scheduled_messages")
-    | _reading("accounts", "users", "roles", "channels", "analytics"),
+    | _reading("accounts", "users", "roles", "channels", "smpp_accounts", "events", "analytics"),
 )
 VIEWER = SystemRole(
     UUID("00000000-0000-7000-8000-000000000004"),
     "viewer",
     _reading(
-        *("accounts", "users", "roles", "contacts", "segments", "channels", "templates"),
-        *("messages", "group_messages", "scheduled_messages", "analytics"),
+        *("accounts", "users", "roles", "contacts", "segments", "channels", "smpp_accounts", "templates"),
+        *("messages", "group_messages", "scheduled_messages", "events", "analytics"),
     ),
 )
 SYSTEM_ROLES = (OWNER, ADMIN, OPERATOR, VIEWER)

@@ -15,6 +15,7 @@ from app.lib.listen import listen
 from app.lib.logging import get_logger
 from app.lib.metrics import outbox_failures, outbox_published
 from app.lib.service import Stop, backoff
+from app.lib.tasks import end_tasks
 
 log = get_logger(__name__)
 
@@ -67,8 +68,7 @@ class Relay:
                 elif published < MOST_ROWS:
                     await stop.wait(GATHER_SECONDS)
         finally:
-            listener.cancel()
-            await asyncio.gather(listener, return_exceptions=True)
+            await end_tasks(listener)
             await self._publisher.close()
 
     async def publish_some(self) -> int:

@@ -1,6 +1,6 @@
 """An ESME and an SMSC session back to back, with a clock that the test moves."""
 
-from smpp_daemon.protocol.codec import SubmitTemplate
+from smpp_daemon.protocol.codec import HEADER, SubmitTemplate
 from smpp_daemon.protocol.constants import BindMode
 from smpp_daemon.protocol.events import BindRequested, Event
 from smpp_daemon.protocol.pdu import SubmitSm
@@ -14,6 +14,15 @@ def body(number: int = 0) -> bytes:
     return TEMPLATE.body(b"2519%08d" % number, b"Hello %d" % number)
 
 
+def frames(data: bytes) -> list[tuple[int, int, int, int]]:
+    """The headers of whole PDUs."""
+    found = []
+    while data:
+        found.append(HEADER.unpack_from(data))
+        data = data[found[-1][0] :]
+    return found
+
+
 class Pair:
     def __init__(
         self,
@@ -23,8 +32,9 @@ class Pair:
         timers: TimerSettings | None = None,
         inbound_limit: int = 1000,
         bind: bool = True,
+        now: float = 1000.0,
     ) -> None:
-        self.now = 1000.0
+        self.now = now
         settings = timers or TimerSettings()
         self.esme = EsmeSession(
             EsmeConfig("smsc-a", "u", "secret", mode=mode, window=window, timers=settings, inbound_limit=inbound_limit),

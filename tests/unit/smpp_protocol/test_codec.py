@@ -10,108 +10,29 @@ from smpp_daemon.protocol.constants import BindMode, CommandId, Tag
 from smpp_daemon.protocol.errors import PduDecodeError, PduEncodeError
 from smpp_daemon.protocol.pdu import (
     PDU_TYPES,
-    AlertNotification,
     BindRequest,
     BindResponse,
-    CancelSm,
     DataSm,
-    DataSmResp,
     DeliverSm,
-    DeliverSmResp,
-    EnquireLink,
-    GenericNack,
-    Outbind,
     Pdu,
-    QuerySm,
-    QuerySmResp,
-    ReplaceSm,
-    SmeAddress,
     SubmitMulti,
-    SubmitMultiResp,
     SubmitSm,
     SubmitSmResp,
-    Unbind,
-    UnsuccessSme,
     command_of,
 )
 from smpp_daemon.protocol.status import RINVCMDID, RINVCMDLEN, RINVMSGLEN
 from smpp_daemon.protocol.tlv import decode_tlvs, find_integer, find_text
-
-OCTETS = st.integers(0, 255)
-
-
-def texts(limit: int) -> st.SearchStrategy[str]:
-    characters = st.characters(min_codepoint=1, max_codepoint=255)
-    return st.text(alphabet=characters, max_size=limit - 1)
+from tests.unit.smpp_protocol.strategies import MESSAGE_FIELDS, NUMBERS, PDUS, pdus
 
 
-TLVS = st.lists(st.tuples(st.integers(0, 0xFFFF), st.binary(max_size=20)), max_size=4).map(tuple)
-MESSAGE_FIELDS = {
-    "service_type": texts(6),
-    "source_addr": texts(21),
-    "destination_addr": texts(21),
-    "schedule_delivery_time": texts(17),
-    "validity_period": texts(17),
-    "short_message": st.binary(max_size=255),
-    "tlvs": TLVS,
-    **dict.fromkeys(
-        (
-            "source_addr_ton",
-            "source_addr_npi",
-            "dest_addr_ton",
-            "dest_addr_npi",
-            "esm_class",
-            "protocol_id",
-            "priority_flag",
-            "registered_delivery",
-            "replace_if_present_flag",
-            "data_coding",
-            "sm_default_msg_id",
-        ),
-        OCTETS,
-    ),
-}
-ADDRESS = {"source_addr_ton": OCTETS, "source_addr_npi": OCTETS, "source_addr": texts(21)}
-PDUS = st.one_of(
-    st.builds(SubmitSm, **MESSAGE_FIELDS),
-    st.builds(DeliverSm, **MESSAGE_FIELDS),
-    st.builds(SubmitSmResp, texts(65), TLVS),
-    st.builds(DeliverSmResp, texts(65), TLVS),
-    st.builds(DataSmResp, texts(65), TLVS),
-    st.builds(
-        BindRequest, st.sampled_from(BindMode), texts(16), texts(40), texts(13), OCTETS, OCTETS, OCTETS, texts(41), TLVS
-    ),
-    st.builds(BindResponse, st.sampled_from(BindMode), texts(16), TLVS),
-    st.builds(Outbind, texts(16), texts(9)),
-    st.builds(DataSm, service_type=texts(6), destination_addr=texts(21), esm_class=OCTETS, tlvs=TLVS, **ADDRESS),
-    st.builds(QuerySm, message_id=texts(65), **ADDRESS),
-    st.builds(QuerySmResp, texts(65), texts(17), OCTETS, OCTETS),
-    st.builds(CancelSm, service_type=texts(6), message_id=texts(65), destination_addr=texts(21), **ADDRESS),
-    st.builds(ReplaceSm, message_id=texts(65), short_message=st.binary(max_size=255), **ADDRESS),
-    st.builds(AlertNotification, esme_addr=texts(21), tlvs=TLVS, **ADDRESS),
-    st.builds(
-        SubmitMulti,
-        destinations=st.lists(st.one_of(texts(21), st.builds(SmeAddress, OCTETS, OCTETS, texts(21))), max_size=5).map(
-            tuple
-        ),
-        short_message=st.binary(max_size=255),
-        tlvs=TLVS,
-        **ADDRESS,
-    ),
-    st.builds(
-        SubmitMultiResp,
-        texts(65),
-        st.lists(st.builds(UnsuccessSme, OCTETS, OCTETS, texts(21), st.integers(0, 2**32 - 1)), max_size=4).map(tuple),
-        TLVS,
-    ),
-    st.sampled_from([Unbind(), EnquireLink(), GenericNack()]),
-)
-
-
-@given(PDUS, st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1))
-def test_every_pdu_survives_the_wire(pdu: Pdu, sequence: int, status: int) -> None:
+@pytest.mark.parametrize("command", list(CommandId), ids=lambda command: command.name)
+@given(data=st.data(), sequence=NUMBERS, status=NUMBERS)
+def test_every_pdu_survives_the_wire(command: CommandId, data: st.DataObject, sequence: int, status: int) -> None:
+    pdu = data.draw(pdus(command))
+    assert type(pdu) is PDU_TYPES[command]
     frame = encode(pdu, sequence, status)
-    assert decode(frame) == (command_of(pdu), status, sequence, pdu, 0)
+    assert decode(frame) == (command, status, sequence, pdu, 0)
+    assert encode(decode(frame).pdu, sequence, status) == frame
 
 
 @given(PDUS, st.data())
@@ -174,6 +95,7 @@ def test_submit_sm_agrees_with_another_codec() -> None:
 )
 @pytest.mark.parametrize("status", [0, 0x58, 0x0000055F, 0xFFFFFFFF])
 def test_problem_24_error_responses_with_and_without_body(body: str, expected: tuple[str, object], status: int) -> None:
+    """Answers field problem 24."""
     octets = bytes.fromhex(body)
     frame = HEADER.pack(16 + len(octets), CommandId.SUBMIT_SM_RESP, status, 3) + octets
     decoded = decode(frame)
@@ -198,6 +120,7 @@ def test_problem_24_error_responses_with_and_without_body(body: str, expected: t
 def test_problem_25_truncated_unknown_and_stray_octets_keep_the_pdu(
     tail: str, tlvs: tuple[tuple[int, bytes], ...] | None, stray: int
 ) -> None:
+    """Answers field problem 25."""
     body = encode_body(DeliverSm(short_message=b"text")) + bytes.fromhex(tail)
     decoded = decode(HEADER.pack(16 + len(body), CommandId.DELIVER_SM, 0, 1) + body)
     assert isinstance(decoded.pdu, DeliverSm)
@@ -207,6 +130,7 @@ def test_problem_25_truncated_unknown_and_stray_octets_keep_the_pdu(
 
 
 def test_problem_26_sm_length_beyond_the_pdu() -> None:
+    """Answers field problem 26."""
     body = encode_body(SubmitSm(short_message=b"abc"))
     broken = body[:-4] + b"\x04abc"
     with pytest.raises(PduDecodeError, match="sm_length is 4, 3 octets are left") as caught:
@@ -245,6 +169,7 @@ def test_what_does_not_fit_is_not_encoded(pdu: Pdu) -> None:
 
 
 def test_problem_40_long_passwords_are_never_truncated() -> None:
+    """Answers field problem 40."""
     request = BindRequest(BindMode.TRANSMITTER, "u" * 20, "p" * 40)
     assert decode(encode(request, 1)).pdu == request
     assert "ppp" not in repr(request)

@@ -10,8 +10,11 @@ from hypothesis import strategies as st
 from smpp_daemon.protocol.codec import HEADER, encode
 from smpp_daemon.protocol.constants import CommandId
 from smpp_daemon.protocol.errors import FramingError
+from smpp_daemon.protocol.events import SessionFailed
 from smpp_daemon.protocol.framer import Framer
-from smpp_daemon.protocol.pdu import EnquireLink, SubmitSm
+from smpp_daemon.protocol.pdu import EnquireLink, Pdu, SubmitSm
+from tests.unit.smpp_protocol.pair import Pair
+from tests.unit.smpp_protocol.strategies import NUMBERS, PDUS
 
 STREAM = b"".join(encode(SubmitSm(short_message=b"x" * size), size) for size in (0, 1, 100)) + encode(EnquireLink(), 9)
 
@@ -59,6 +62,7 @@ def test_any_pieces(cuts: list[int]) -> None:
     ],
 )
 def test_problem_27_garbage_length(data: bytes, prefix: str) -> None:
+    """Answers field problem 27."""
     with pytest.raises(FramingError) as caught:
         Framer().feed(data)
     assert caught.value.prefix == prefix
@@ -91,3 +95,55 @@ def test_the_longest_pdu_passes_and_nothing_is_reserved_ahead() -> None:
     assert sequences(small, frame) == [1]
     with pytest.raises(FramingError):
         small.feed(HEADER.pack(101, CommandId.DATA_SM, 0, 1))
+
+
+def cut(data: bytes, pieces: list[int]) -> list[tuple[int, int, int, int]]:
+    """Headers of what arrives in pieces of these sizes; the last one is the length that was refused, if any was."""
+    framer = Framer()
+    found: list[tuple[int, int, int, int]] = []
+    sizes = iter(pieces)
+    while data:
+        size = next(sizes, len(data))
+        try:
+            found += framer.feed(data[:size])[1]
+        except FramingError as error:
+            found += [*error.frames, (error.length, -1, -1, -1)]
+            break
+        data = data[size:]
+    return found
+
+
+@given(
+    st.lists(st.tuples(PDUS, NUMBERS, NUMBERS), max_size=6),
+    st.one_of(st.just(b""), st.binary(max_size=40)),
+    st.lists(st.integers(0, 200), max_size=40),
+)
+def test_the_same_pdus_come_out_whatever_the_pieces(
+    pdus: list[tuple[Pdu, int, int]], tail: bytes, pieces: list[int]
+) -> None:
+    stream = b"".join(encode(pdu, sequence, status) for pdu, sequence, status in pdus)
+    whole = cut(stream + tail, [])
+    assert cut(stream + tail, pieces) == whole
+    assert cut(stream + tail, [1] * len(stream + tail)) == whole
+    assert [frame[3] for frame in whole[: len(pdus)]] == [sequence for _, sequence, _ in pdus]
+
+
+@given(st.lists(st.one_of(st.binary(max_size=30), PDUS.map(lambda pdu: encode(pdu, 3))), max_size=6), st.data())
+def test_a_session_reports_the_same_whatever_the_pieces(stream: list[bytes], data: st.DataObject) -> None:
+    octets = b"".join(stream)
+    edges = sorted(data.draw(st.lists(st.integers(0, len(octets)), max_size=10)))
+    whole, pieces = Pair(), Pair()
+    for one, other in ((whole.esme, pieces.esme), (whole.smsc, pieces.smsc)):
+        expected = one.receive(octets, whole.now)
+        got = [
+            event
+            for start, end in pairwise([0, *edges, len(octets)])
+            for event in other.receive(octets[start:end], pieces.now)
+        ]
+        if got and isinstance(got[-1], SessionFailed):
+            # How much of the garbage could be shown depends on how much of it had come.
+            assert type(expected[-1]) is SessionFailed
+            got, expected = got[:-1], expected[:-1]
+        assert got == expected
+        assert other.take_output() == one.take_output()
+        assert other.state is one.state

@@ -61,17 +61,9 @@ from smpp_daemon.protocol.status import (
     RX_T_APPN,
 )
 from smpp_daemon.protocol.timers import TimerSettings
-from tests.unit.smpp_protocol.pair import Pair, body
+from tests.unit.smpp_protocol.pair import Pair, body, frames
 
 FRAME = 16
-
-
-def frames(data: bytes) -> list[tuple[int, int, int, int]]:
-    found = []
-    while data:
-        found.append(HEADER.unpack_from(data))
-        data = data[found[-1][0] :]
-    return found
 
 
 @pytest.mark.parametrize(
@@ -84,7 +76,7 @@ def frames(data: bytes) -> list[tuple[int, int, int, int]]:
 )
 def test_bind(mode: BindMode, state: State) -> None:
     pair = Pair(mode=mode)
-    assert pair.bound == [Bound(mode, "SMSC", 0x34, 0.0)]
+    assert pair.bound == [Bound(mode, "SMSC", 0x34, 0.0, ((Tag.SC_INTERFACE_VERSION, b"\x34"),))]
     assert pair.esme.state is pair.smsc.state is state
 
 
@@ -98,12 +90,14 @@ def test_repr_shows_state_and_window() -> None:
 
 @pytest.mark.parametrize("status", [RINVPASWD, RALYBND, 0x55F])
 def test_problem_18_a_refused_bind_is_not_bound_whatever_the_status(status: int) -> None:
+    """Answers field problem 18."""
     pair = Pair(bind=False)
     assert pair.bind(status) == [BindFailed(status, 0.0)]
     assert pair.esme.state is pair.smsc.state is State.OPEN
     with pytest.raises(LocalProtocolError):
         pair.esme.submit(body(), 1, pair.now)
-    assert pair.bind() == [Bound(BindMode.TRANSCEIVER, "SMSC", 0x34, 0.0)]
+    (bound,) = pair.bind()
+    assert isinstance(bound, Bound)
 
 
 def test_a_bind_answered_by_generic_nack_failed() -> None:
@@ -135,6 +129,7 @@ def test_a_second_bind_is_refused_as_already_bound() -> None:
 
 
 def test_problem_28_bind_response_and_first_messages_in_one_read() -> None:
+    """Answers field problem 28."""
     pair = Pair(bind=False)
     pair.esme.bind(pair.now)
     (requested,) = pair.to_smsc()
@@ -166,6 +161,7 @@ def test_tlvs_of_a_response_are_kept() -> None:
 
 
 def test_problem_07_a_full_window_blocks_and_opens_again() -> None:
+    """Answers field problem 7."""
     pair = Pair(window=3)
     assert pair.esme.submit_many([body()] * 5, list(range(5)), pair.now) == 3
     assert pair.esme.submit(body(), 9, pair.now) is None
@@ -185,6 +181,7 @@ def test_many_submits_make_one_output() -> None:
 
 
 def test_problem_04_a_late_response_still_yields_the_message_id() -> None:
+    """Answers field problem 4."""
     pair = Pair()
     sequence = pair.esme.submit(body(), "t", pair.now)
     assert sequence is not None
@@ -215,6 +212,7 @@ def test_responses_to_nothing_are_reported() -> None:
 
 
 def test_problem_42_generic_nack_is_matched_by_sequence() -> None:
+    """Answers field problem 42."""
     pair = Pair()
     sequence = pair.esme.submit(body(), "t", pair.now)
     assert sequence is not None
@@ -225,7 +223,8 @@ def test_problem_42_generic_nack_is_matched_by_sequence() -> None:
     assert pair.esme.state is State.BOUND_TRX
 
 
-def test_problem_10_and_37_deliver_is_answered_by_the_owner_when_durable() -> None:
+def test_problem_37_and_38_deliver_is_answered_by_the_owner_when_durable() -> None:
+    """Answers field problem 37 and field problem 38."""
     pair = Pair()
     pair.smsc.deliver(DeliverSm(short_message=b"hi"), "m", pair.now)
     (received,) = pair.to_esme()
@@ -239,6 +238,7 @@ def test_problem_10_and_37_deliver_is_answered_by_the_owner_when_durable() -> No
 
 
 def test_problem_42_receipts_in_data_sm() -> None:
+    """Answers field problem 42."""
     pair = Pair()
     pair.smsc.deliver(DataSm(tlvs=((Tag.MESSAGE_PAYLOAD, b"hi"),)), "m", pair.now)
     (received,) = pair.to_esme()
@@ -249,6 +249,7 @@ def test_problem_42_receipts_in_data_sm() -> None:
 
 
 def test_problem_37_too_many_open_requests_are_refused() -> None:
+    """Answers field problem 37."""
     pair = Pair(window=5, inbound_limit=2)
     pair.smsc.deliver_many([b"\0" * 17] * 3, "abc", pair.now)
     received = pair.to_esme()
@@ -263,6 +264,7 @@ def test_problem_37_too_many_open_requests_are_refused() -> None:
 
 @pytest.mark.parametrize("sequence", [0, 0x80000000, 0xFFFFFFFF, 5])
 def test_problem_41_any_sequence_is_echoed_even_when_repeated(sequence: int) -> None:
+    """Answers field problem 41."""
     pair = Pair()
     frame = encode(DeliverSm(short_message=b"part"), sequence)
     events = pair.esme.receive(frame * 2, pair.now)
@@ -293,6 +295,7 @@ def test_enquire_link_measures_the_link(nack: bool) -> None:
 
 
 def test_problem_20_a_half_open_link_is_found_dead() -> None:
+    """Answers field problem 20."""
     pair = Pair()
     pair.esme.tick(pair.now + 30)
     (event,) = pair.esme.tick(pair.now + 40)
@@ -313,6 +316,7 @@ def test_unknown_commands_are_nacked_and_unknown_responses_are_not() -> None:
 
 
 def test_problem_26_one_unreadable_pdu_does_not_end_the_link() -> None:
+    """Answers field problem 26."""
     pair = Pair()
     broken = b"\0" * 16 + b"\x05abc"
     frame = HEADER.pack(16 + len(broken), CommandId.DELIVER_SM, 0, 3) + broken
@@ -323,6 +327,7 @@ def test_problem_26_one_unreadable_pdu_does_not_end_the_link() -> None:
 
 
 def test_problem_27_garbage_is_nacked_and_ends_the_session() -> None:
+    """Answers field problem 27."""
     pair = Pair()
     events = pair.esme.receive(encode(DeliverSm(), 4) + b"HTTP/1.1 200 OK\r\n", pair.now)
     assert isinstance(events[0], DeliverReceived)
@@ -345,6 +350,7 @@ def test_what_the_bind_does_not_allow() -> None:
 
 
 def test_problem_19_the_peer_unbinds() -> None:
+    """Answers field problem 19."""
     pair = Pair()
     pair.esme.submit(body(), "t", pair.now)
     pair.to_smsc()
@@ -380,6 +386,7 @@ def test_an_unanswered_unbind_ends_anyway() -> None:
 
 
 def test_problem_09_close_hands_back_every_unanswered_request() -> None:
+    """Answers field problem 9."""
     pair = Pair(window=5)
     pair.esme.submit_many([body()] * 2, ["a", "b"], pair.now)
     pair.esme.take_output()

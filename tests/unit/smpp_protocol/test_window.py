@@ -11,6 +11,7 @@ RESP = CommandId.SUBMIT_SM_RESP
 
 
 def test_problem_07_the_window_is_hard() -> None:
+    """Answers field problem 7."""
     window = Window(3, 10)
     assert window.open(["a", "b", "c", "d"], RESP, 0) == [1, 2, 3]
     assert window.room == 0
@@ -28,6 +29,7 @@ def test_a_response_of_the_wrong_kind_closes_nothing() -> None:
 
 
 def test_problem_06_expiry_frees_the_slot_and_remembers_the_number() -> None:
+    """Answers field problem 6."""
     window = Window(2, 10)
     window.open(["a"], RESP, 0)
     window.open(["b"], RESP, 5)
@@ -49,6 +51,7 @@ def test_tombstones_are_bounded_and_the_oldest_go_first() -> None:
 
 
 def test_problem_41_sequence_wraps_past_numbers_in_flight() -> None:
+    """Answers field problem 41."""
     window = Window(10, 10, first_sequence=MAX_SEQUENCE - 1)
     assert window.open(["a", "b", "c"], RESP, 0) == [MAX_SEQUENCE - 1, MAX_SEQUENCE, 1]
     assert window.reserve() == 2
