@@ -93,7 +93,7 @@ class Smsc(Recorder, asyncio.Protocol):
 
     def send_receipt(self, number: int, pdu: SubmitSm) -> None:
         text = (
-            b"id:%x sub:001 dlvrd:001 submit date:2611240900 done date:2611240900 stat:DELIVRD err:000 text:" % number
+            b"id:%x sub:001 dlvrd:001 submit date:2611240900 done date:2611240900 stat:DELIVRD err:000 text:"
         )
         receipt = DeliverSm(
             source_addr=pdu.destination_addr,
@@ -101,7 +101,7 @@ class Smsc(Recorder, asyncio.Protocol):
             destination_addr=pdu.source_addr,
             dest_addr_ton=pdu.source_addr_ton,
             esm_class=EsmClass.DELIVERY_RECEIPT,
-            short_message=text % number,
+            short_message=text,
             tlvs=((Tag.MESSAGE_STATE, b"\2"), (Tag.RECEIPTED_MESSAGE_ID, b"%x\0" % number)),
         )
         self.deliver(receipt, number)
