@@ -20,7 +20,7 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from struct import Struct
@@ -185,7 +185,7 @@ async def serve(arguments: argparse.Namespace) -> None:
     server.close()
 
 
-def say(line: dict[str, float] | dict[str, str]) -> None:
+def say(line: Mapping[str, float | str]) -> None:
     print(json.dumps(line), flush=True)
 
 

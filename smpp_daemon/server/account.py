@@ -11,7 +11,7 @@ from app.lib.broker import Publisher
 from app.lib.ids import NewId
 from app.lib.tasks import end_tasks
 from smpp_daemon.bridge import BrokerLink
-from smpp_daemon.protocol.throttle import Throttle
+from smpp_daemon.protocol.throttle import LATENESS, Throttle
 from smpp_daemon.server.mailbox import Mailbox
 from smpp_daemon.server.queues import QueueDeclarer
 
@@ -82,7 +82,8 @@ def _throttle(record: SmppAccountRecord, before: Throttle | None, now: float) ->
     rate = record.settings.rate_per_second
     if rate is None:
         return None
-    burst = float(record.settings.burst or max(1, math.ceil(rate)))
+    # A throttle keeps a little of its burst back for PDUs of ours that arrive late; here it judges those that arrived.
+    burst = (record.settings.burst or max(1, math.ceil(rate))) + rate * LATENESS
     if before is None:
         return Throttle(rate, burst, now)
     if (before.rate, before.burst) != (rate, burst):

@@ -282,6 +282,7 @@ class Mailbox:
             if closed.is_set():
                 raise Unavailable("RabbitMQ ended the consumer.", retry_after=1.0)
         finally:
+            import sys; print('FIN', sys.exc_info(), self._parcels, self._acknowledging)
             await self._return_rests()
             # Everything that is not acknowledged goes back to the queue with its channel.
             if self._acknowledging:
@@ -289,7 +290,7 @@ class Mailbox:
             self._forget()
             with suppress(Unavailable), unavailable_broker():
                 async with asyncio.timeout(CALL_SECONDS):
-                    await channel.close()
+                    print('closing'); await channel.close(); print('closed')
 
     async def _return_rests(self) -> None:
         """Put what is left of parcels that were begun into the queue as parcels of their own, and end those.

@@ -92,16 +92,14 @@ class Smsc(Recorder, asyncio.Protocol):
         self.changed.set()
 
     def send_receipt(self, number: int, pdu: SubmitSm) -> None:
-        text = (
-            b"id:%x sub:001 dlvrd:001 submit date:2611240900 done date:2611240900 stat:DELIVRD err:000 text:"
-        )
+        text = b"id:%x sub:001 dlvrd:001 submit date:2611240900 done date:2611240900 stat:DELIVRD err:000 text:"
         receipt = DeliverSm(
             source_addr=pdu.destination_addr,
             source_addr_ton=pdu.dest_addr_ton,
             destination_addr=pdu.source_addr,
             dest_addr_ton=pdu.source_addr_ton,
             esm_class=EsmClass.DELIVERY_RECEIPT,
-            short_message=text,
+            short_message=text % number,
             tlvs=((Tag.MESSAGE_STATE, b"\2"), (Tag.RECEIPTED_MESSAGE_ID, b"%x\0" % number)),
         )
         self.deliver(receipt, number)

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 import pytest
 import smpp34
 
-from smpp_daemon.protocol.codec import SubmitTemplate, encode_tlvs
+from smpp_daemon.protocol.codec import SubmitTemplate
 from smpp_daemon.protocol.constants import BindMode, Tag
 from smpp_daemon.protocol.events import (
     BindFailed,
@@ -26,6 +26,7 @@ from smpp_daemon.protocol.events import (
 from smpp_daemon.protocol.pdu import DeliverSm, SubmitSm
 from smpp_daemon.protocol.status import RINVDSTADR, RINVPASWD, RTHROTTLED
 from smpp_daemon.protocol.timers import TimerSettings
+from smpp_daemon.protocol.tlv import encode_tlvs
 from smpp_daemon.simulator import Simulator, SimulatorSettings
 from tests.smpp.interop import Esme
 

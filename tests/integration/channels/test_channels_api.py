@@ -37,7 +37,8 @@ class TestTypes:
         smpp = types["smpp"]
         assert smpp["config"]["properties"]["window"]["maximum"] == 1000
         assert smpp["config"]["required"] == ["hosts"]
-        assert smpp["credentials"]["properties"].keys() == {"system_id", "password"}
+        secrets = {"system_id", "password", "client_certificate", "client_key"}
+        assert smpp["credentials"]["properties"].keys() == secrets
         assert smpp["capabilities"]["recipients"] == "e164"
 
     async def test_needs_a_caller(self, client: httpx.AsyncClient) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import ssl
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import httpx
 import msgspec
@@ -24,7 +25,7 @@ from tests.smpp.server.conftest import make_tenant, serving
 from tests.smpp.server.harness import Application, Tenant, submit
 
 
-async def refused(port: int, tenant: Tenant, **more: str) -> int | None:
+async def refused(port: int, tenant: Tenant, **more: Any) -> int | None:
     app = await tenant.bind(port, **more)
     status = app.refused
     await app.until(lambda: app.lost)

@@ -109,18 +109,18 @@ async def test_every_outcome_has_its_receipt(port: int, tenant: Tenant) -> None:
 @pytest.mark.usefixtures("pipeline")
 async def test_receipts_come_only_to_those_who_asked(port: int, tenant: Tenant) -> None:
     app = await tenant.bind(port)
-    silent, failures, both = "251911000111", "251911000100", "251911000106"
+    silent, failures, both = "251911000201", "251911000100", "251911000106"
     answers = await app.send(
         submit(to=silent, registered_delivery=0),
         submit(to=failures, registered_delivery=2),
         submit(to=both, registered_delivery=0x11),
-        submit(to="251911000121", registered_delivery=2),
+        submit(to="251911000301", registered_delivery=2),
     )
     for (_, message_id), status in zip(answers, ("failed", "delivered", "sent", "failed"), strict=True):
         await tenant.message_until(message_id, lambda m, status=status: m["status"] == status)  # type: ignore[misc]
     await app.until(lambda: len(app.receipts) == 2)
     told = {pdu.source_addr: pdu for pdu in app.receipts}
-    assert told.keys() == {both, "251911000121"}
+    assert told.keys() == {both, "251911000301"}
     assert told[both].esm_class == EsmClass.INTERMEDIATE_NOTIFICATION
     assert b"stat:ENROUTE" in told[both].short_message
     await app.close()
