@@ -9,7 +9,6 @@ from app.domain.smpp_accounts.directory import SmppAccountRecord
 from app.domain.smpp_accounts.networks import is_allowed
 from app.lib.broker import Publisher
 from app.lib.ids import NewId
-from app.lib.tasks import end_tasks
 from smpp_daemon.bridge import BrokerLink
 from smpp_daemon.protocol.throttle import LATENESS, Throttle
 from smpp_daemon.server.mailbox import Mailbox
@@ -75,7 +74,8 @@ class ServedAccount:
 
     async def stop(self) -> None:
         """Hand back to the queue what was not taken."""
-        await end_tasks(self._delivering)
+        self.mailbox.stop()
+        await asyncio.wait((self._delivering,))
 
 
 def _throttle(record: SmppAccountRecord, before: Throttle | None, now: float) -> Throttle | None:

@@ -110,9 +110,10 @@ class _Pause:
 
 
 class Mailbox:
-    """One for each account that is bound here. `run` as a task; cancelled, what was not taken goes back to the queue.
+    """One for each account that is bound here. `run` as a task; after `stop`, what was not taken is in the queue again.
 
-    Consumes only while there is a receiver. `settings` gives the account's settings of the moment.
+    It is not to be cancelled: that could leave a consumer behind, with deliveries that nobody sends. Consumes only
+    while there is a receiver. `settings` gives the account's settings of the moment.
     """
 
     def __init__(
@@ -138,6 +139,7 @@ class Mailbox:
         self._acknowledging: set[asyncio.Task[None]] = set()
         self._look = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
+        self._stopping = asyncio.Event()
         self._reference = 0
 
     @property
@@ -231,29 +233,44 @@ class Mailbox:
     # -- the queue ------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Declare the queue, and consume from it while there is a receiver, until cancelled."""
+        """Declare the queue, and consume from it while there is a receiver, until `stop`."""
         failures = 0
         declared = False
         try:
-            while True:
+            while not self._stopping.is_set():
                 try:
                     # Even for an account that only sends: without a queue its receipts would stay in the outbox.
                     if self._receivers or not declared:
                         await self._consume()
                         declared = True
                         failures = 0
-                    if not self._receivers:
+                    if not self._receivers and not self._stopping.is_set():
                         await self._look.wait()
                         self._look.clear()
                 except Unavailable as error:
                     failures += 1
                     if failures in (1, 10) or failures % 100 == 0:
                         log.warning("receipts wait", smpp_account_id=str(self._id), reason=error.detail)
-                    await asyncio.sleep(backoff(failures, most=5.0))
+                    await self._rest(failures)
+                except Exception:
+                    # A defect must not end the account's only consumer.
+                    failures += 1
+                    log.exception("receipts wait", smpp_account_id=str(self._id))
+                    await self._rest(failures)
         finally:
             self._forget()
             if self._timer is not None:
                 self._timer.cancel()
+
+    async def _rest(self, failures: int) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(backoff(failures, most=5.0)):
+                await self._stopping.wait()
+
+    def stop(self) -> None:
+        """End `run`, which takes as long as RabbitMQ takes to answer."""
+        self._stopping.set()
+        self._look.set()
 
     async def _consume(self) -> None:
         channel = await self._link.channel()
@@ -268,13 +285,13 @@ class Mailbox:
             with unavailable_broker():
                 async with asyncio.timeout(CALL_SECONDS):
                     queue = await self._queues.declare(channel, smpp_queue(self._id))
-                    if not self._receivers:
+                    if not self._wanted:
                         return
                     await channel.set_qos(PREFETCH)
                     underlay = await channel.get_underlay_channel()
                     underlay.on_consumer_cancel_callbacks.add(ended)
                     await queue.consume(self._on_message)
-            while self._receivers and not closed.is_set() and not self._is_stuck():
+            while self._wanted and not closed.is_set() and not self._is_stuck():
                 self._look.clear()
                 with suppress(TimeoutError):
                     async with asyncio.timeout(LOOK_SECONDS):
@@ -282,7 +299,6 @@ class Mailbox:
             if closed.is_set():
                 raise Unavailable("RabbitMQ ended the consumer.", retry_after=1.0)
         finally:
-            import sys; print('FIN', sys.exc_info(), self._parcels, self._acknowledging)
             await self._return_rests()
             # Everything that is not acknowledged goes back to the queue with its channel.
             if self._acknowledging:
@@ -290,7 +306,7 @@ class Mailbox:
             self._forget()
             with suppress(Unavailable), unavailable_broker():
                 async with asyncio.timeout(CALL_SECONDS):
-                    print('closing'); await channel.close(); print('closed')
+                    await channel.close()
 
     async def _return_rests(self) -> None:
         """Put what is left of parcels that were begun into the queue as parcels of their own, and end those.
@@ -306,6 +322,10 @@ class Mailbox:
                 return
             if not refused:
                 await acknowledge([parcel.delivery])
+
+    @property
+    def _wanted(self) -> bool:
+        return bool(self._receivers) and not self._stopping.is_set()
 
     def _is_stuck(self) -> bool:
         oldest = min((parcel.received_at for parcel in self._parcels), default=None)

@@ -180,18 +180,19 @@ async def test_a_survivor_binds_everything_within_ten_seconds_of_a_kill(
     async with Simulator(SimulatorSettings(script=script, receipt_delay=None)) as operator:
         for world in worlds:
             await world.make_channel(operator.port, window=5)
-        async with smppd(variables("one")) as one, smppd(variables("two")) as two:
-            await daemons_there_are(worlds[0], 2)
+        async with smppd(variables("one")) as one:
             await eventually(lambda: operator.statistics.sessions == 5, 30)
-            messages = [await world.send(300, to=f"+2519{number}00") for number, world in enumerate(worlds)]
-            await eventually(lambda: operator.accepted > 100, 30)
-            one.kill()
-            await one.wait()
-            await eventually(lambda: operator.statistics.sessions < 5, 5)
-            await eventually(lambda: operator.statistics.sessions == 5, 10)
-            for world, some in zip(worlds, messages, strict=True):
-                await _reported(world, {message.id for message in some})
-            assert two.returncode is None
+            async with smppd(variables("two")) as two:
+                await daemons_there_are(worlds[0], 2)
+                messages = [await world.send(300, to=f"+2519{number}00") for number, world in enumerate(worlds)]
+                await eventually(lambda: operator.accepted > 100, 30)
+                one.kill()
+                await one.wait()
+                await eventually(lambda: operator.statistics.sessions < 5, 5)
+                await eventually(lambda: operator.statistics.sessions == 5, 10)
+                for world, some in zip(worlds, messages, strict=True):
+                    await _reported(world, {message.id for message in some})
+                assert two.returncode is None
         destinations = [each.destination for each in operator.recent]
         assert len(destinations) == len(set(destinations)) == operator.accepted
         sent = {identity for world in worlds for identity in world.results.outcomes(Outcome.SENT)}

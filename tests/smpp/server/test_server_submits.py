@@ -1,9 +1,9 @@
 """What applications may ask for, and how it is answered."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from urllib.parse import urlsplit
 
-import asyncpg
 import msgspec
 import pytest
 
@@ -23,10 +23,9 @@ from smpp_daemon.protocol.pdu import (
     SubmitMultiResp,
     UnsuccessSme,
 )
-from smpp_daemon.protocol.status import RINVDSTADR, RMSGQFUL, RSUBMITFAIL, RTHROTTLED
+from smpp_daemon.protocol.status import RINVDSTADR, RMSGQFUL, RSUBMITFAIL, RSYSERR, RTHROTTLED
 from smpp_daemon.server.refusals import RCANCELFAIL, RINVDLNAME, RINVMSGID, RREPLACEFAIL
-from tests.conftest import serve_app
-from tests.smpp.server.conftest import make_tenant, serving
+from tests.smpp.server.conftest import serving
 from tests.smpp.server.harness import Tenant, dashed, submit
 
 
@@ -172,36 +171,66 @@ async def test_another_tenant_can_neither_ask_nor_cancel(port: int, tenant: Tena
     await other.close()
 
 
+class Road:
+    """A TCP connection to PostgreSQL that can be cut and mended."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._target = (host, port)
+        self._server: asyncio.Server | None = None
+        self._writers: set[asyncio.StreamWriter] = set()
+        self.port = 0
+
+    async def mend(self) -> None:
+        self._server = await asyncio.start_server(self._carry, "127.0.0.1", self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def cut(self) -> None:
+        assert self._server is not None
+        self._server.close()
+        for writer in tuple(self._writers):
+            writer.transport.abort()
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, out = await asyncio.open_connection(*self._target)
+        self._writers |= {writer, out}
+        await asyncio.gather(_pump(reader, out), _pump(there, writer))
+        self._writers -= {writer, out}
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with suppress(OSError):
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+    writer.close()
+    with suppress(OSError):
+        await writer.wait_closed()
+
+
 async def test_while_the_database_is_away_messages_are_refused_for_now(
-    server_settings: Settings,
-    server_environment: dict[str, str],
-    make_database: Callable[[], Awaitable[str]],
+    server_settings: Settings, tenant: Tenant
 ) -> None:
-    url = await make_database()
-    settings = msgspec.structs.replace(
-        server_settings, database=msgspec.structs.replace(server_settings.database, url=url)
-    )
-    server, _, name = url.rpartition("/")
-    admin = await asyncpg.connect(f"{server}/postgres")
-    try:
-        async with serve_app(settings) as api:
-            tenant = await make_tenant(api)
-            async with serving(settings) as daemon:
-                assert daemon.server is not None
-                app = await tenant.bind(daemon.server.ports[0])
-                assert [status for status, _ in await app.send(submit())] == [0]
-                await admin.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
-                await admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", name)
-                async with asyncio.timeout(20):
-                    while (answers := await app.send(submit("lost?")))[0][0] == 0:
-                        pass
+    url = urlsplit(server_settings.database.url)
+    assert url.hostname is not None
+    assert url.port is not None
+    road = Road(url.hostname, url.port)
+    await road.mend()
+    there = url._replace(netloc=f"{url.username}:{url.password}@127.0.0.1:{road.port}").geturl()
+    database = msgspec.structs.replace(server_settings.database, url=there)
+    async with serving(msgspec.structs.replace(server_settings, database=database)) as daemon:
+        assert daemon.server is not None
+        app = await tenant.bind(daemon.server.ports[0])
+        assert [status for status, _ in await app.send(submit())] == [0]
+        await road.cut()
+        assert [status for status, _ in await app.send(submit("lost"))] == [RMSGQFUL]
+        late = await tenant.bind(daemon.server.ports[0])
+        assert late.refused == RSYSERR
+        await road.mend()
+        async with asyncio.timeout(30):
+            while (answers := await app.send(submit("back")))[0][0] != 0:
                 assert answers[0][0] == RMSGQFUL
-                await admin.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
-                async with asyncio.timeout(30):
-                    while (answers := await app.send(submit("back")))[0][0] != 0:
-                        await asyncio.sleep(0.05)
-                assert (await tenant.message(answers[0][1]))["text"] == "back"
-                await app.close()
-    finally:
-        await admin.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
-        await admin.close()
+                await asyncio.sleep(0.05)
+        assert sorted(each["text"] for each in await tenant.messages()) == ["Hello", "back"]
+        assert (await tenant.message(answers[0][1]))["text"] == "back"
+        await app.close()
+    await road.cut()
