@@ -86,8 +86,8 @@ class OperatorChannel:
         self._siblings[made.channel_id] = made
         return made
 
-    async def start_daemon(self) -> None:
-        """A real smppd; returns when its binds are up."""
+    async def start_daemon(self, seconds: float = READY_SECONDS) -> None:
+        """A real smppd; returns when its binds are up, at most after so many seconds."""
         program = str(Path(sys.executable).parent / "smppd")
         log = os.open(DIRECTORY / "smppd.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         self._daemon = await asyncio.create_subprocess_exec(
@@ -95,7 +95,7 @@ class OperatorChannel:
         )
         os.close(log)
         socket = Path(self.environment["TURUMBA_SMPPD_ADMIN_SOCKET"])
-        async with asyncio.timeout(READY_SECONDS):
+        async with asyncio.timeout(seconds):
             while True:
                 await asyncio.sleep(0.1)
                 try:

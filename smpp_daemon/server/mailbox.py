@@ -285,13 +285,13 @@ class Mailbox:
             with unavailable_broker():
                 async with asyncio.timeout(CALL_SECONDS):
                     queue = await self._queues.declare(channel, smpp_queue(self._id))
-                    if not self._wanted:
+                    if not self._is_wanted():
                         return
                     await channel.set_qos(PREFETCH)
                     underlay = await channel.get_underlay_channel()
                     underlay.on_consumer_cancel_callbacks.add(ended)
                     await queue.consume(self._on_message)
-            while self._wanted and not closed.is_set() and not self._is_stuck():
+            while self._is_wanted() and not closed.is_set() and not self._is_stuck():
                 self._look.clear()
                 with suppress(TimeoutError):
                     async with asyncio.timeout(LOOK_SECONDS):
@@ -323,8 +323,7 @@ class Mailbox:
             if not refused:
                 await acknowledge([parcel.delivery])
 
-    @property
-    def _wanted(self) -> bool:
+    def _is_wanted(self) -> bool:
         return bool(self._receivers) and not self._stopping.is_set()
 
     def _is_stuck(self) -> bool:
