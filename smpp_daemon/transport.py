@@ -1,10 +1,9 @@
 """One TCP (or TLS) connection around one `EsmeSession`: octets, time and the socket's limits, nothing of messages."""
 
 import asyncio
-import socket
 import ssl
 from collections.abc import Sequence
-from typing import Any, Protocol, cast
+from typing import Protocol, cast
 
 import msgspec
 
@@ -13,6 +12,7 @@ from smpp_daemon.protocol.events import BindFailed, Event, PeerUnbound, SessionF
 from smpp_daemon.protocol.session import EsmeConfig, EsmeSession
 from smpp_daemon.protocol.states import BOUND, State
 from smpp_daemon.protocol.timers import TimerSettings
+from smpp_daemon.sockets import tune
 from smpp_daemon.tls import failure_in_words, peer_certificate
 from smpp_daemon.trace import LinkTap
 
@@ -22,10 +22,6 @@ DRAIN_SECONDS = 30.0
 CLOSE_SECONDS = 2.0
 """How long the last octets may take."""
 
-USER_TIMEOUT_MILLISECONDS = 30_000
-"""TCP_USER_TIMEOUT: unacknowledged octets end the connection after this, where TCP itself would try for 15 minutes."""
-
-KEEPALIVE_SECONDS = 30
 HIGH_WATER = 256 * 1024
 """Octets in our own write buffer above which no request is submitted."""
 
@@ -181,7 +177,7 @@ class Connection(asyncio.Protocol):
         # uvloop's transports are no subclasses of asyncio's.
         self._transport = stream = cast("asyncio.Transport", transport)
         stream.set_write_buffer_limits(high=HIGH_WATER)
-        _tune(transport.get_extra_info("socket"))
+        tune(transport.get_extra_info("socket"))
         self.session.bind(self._loop.time())
         self.flush()
 
@@ -273,19 +269,3 @@ def _end_in_words(event: Event) -> str:
             return "the bind was refused"
         case _:
             return "unbound"
-
-
-def _tune(sock: Any) -> None:
-    if sock is None or sock.family not in (socket.AF_INET, socket.AF_INET6):
-        return
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in (
-        ("TCP_KEEPIDLE", KEEPALIVE_SECONDS),
-        ("TCP_KEEPINTVL", 10),
-        ("TCP_KEEPCNT", 3),
-        ("TCP_USER_TIMEOUT", USER_TIMEOUT_MILLISECONDS),
-    ):
-        option = getattr(socket, name, None)
-        if option is not None:
-            sock.setsockopt(socket.IPPROTO_TCP, option, value)
