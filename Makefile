@@ -44,7 +44,7 @@ fuzz-smpp: setup ## a million random and mutated PDUs: make fuzz-smpp PDUS=10000
 bench: setup ## run all benchmarks and append what they say to docs/benchmarks.md
 	$(PYTHON) -m bench
 
-bench-%: setup ## run one benchmark: wire, daemon, throttle, binds, ingest, list
+bench-%: setup ## run one benchmark: wire, daemon, throttle, binds, server, ingest, list
 	$(PYTHON) -m bench.$*
 
 stop: ## stop what runs in the background or in another terminal
