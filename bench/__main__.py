@@ -31,7 +31,9 @@ def run(name: str) -> dict[str, Any] | None:
 
 def row(line: dict[str, Any]) -> str:
     """One line of the table; figures beside the main one follow it."""
-    more = "; ".join(f"{name} {_short(value)}" for name, value in line.items() if name not in OF_EVERY_LINE)
+    more = "; ".join(
+        f"{name} {_short(value)}" for name, value in line.items() if name not in OF_EVERY_LINE and "samples" not in name
+    )
     value = f"{_short(line['value'])} {line['unit']}" + (f"; {more}" if more else "")
     reference = line["reference"]
     return f"| `{line['bench']}` | {value} | {reference['name']}: {_short(reference['value'])} | {line['ratio']} |"

@@ -44,11 +44,11 @@ def emit(
     value = statistics.median(samples)
     line = {
         "bench": bench,
-        "value": round(value, 3),
+        "value": round(value, 6),
         "unit": unit,
         "higher_is_better": higher_is_better,
         "reference": reference,
-        "ratio": round(value / reference["value"], 3) if reference["value"] else None,
+        "ratio": round(value / reference["value"], 6 if value < 1 else 3) if reference["value"] else None,
         **more,
         "params": {"cores": os.cpu_count(), "python": platform.python_version(), **params},
         "samples": [round(sample, 3) for sample in samples],
