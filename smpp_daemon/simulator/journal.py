@@ -177,12 +177,13 @@ _decoder: msgspec.json.Decoder[Record] = msgspec.json.Decoder(Record)
 
 class Recovered(NamedTuple):
     """What an earlier process left, oldest first: messages whose receipt is owed, mobile-originated ones that were not
-    acknowledged, and the highest number used.
+    acknowledged, the highest number used, and the highest group: a handset does not begin its references anew either.
     """
 
     owed: list[Accepted]
     originated: list[Originated]
     highest: int
+    group: int
 
 
 class Journal:
@@ -239,6 +240,7 @@ class _Ledger:
         self.owed: dict[int, Accepted] = {}
         self.originated: dict[int, Originated] = {}
         self.highest = 0
+        self.group = 0
         self._numbers: dict[str, int] = {}
 
     def add(self, record: Record) -> None:
@@ -255,6 +257,7 @@ class _Ledger:
                 self._numbers.pop(record.id, None)
         elif isinstance(record, Originated):
             self.highest = max(self.highest, record.number)
+            self.group = max(self.group, record.group)
             self.originated[record.number] = record
         elif isinstance(record, OriginatedAcknowledged):
             if record.copy == "final":
@@ -285,4 +288,4 @@ def _recover(path: Path) -> tuple[Recovered, int]:
                 size = start + found + 1
                 break
             size = start
-    return Recovered(list(ledger.owed.values()), list(ledger.originated.values()), ledger.highest), size
+    return Recovered(list(ledger.owed.values()), list(ledger.originated.values()), ledger.highest, ledger.group), size

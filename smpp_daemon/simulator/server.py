@@ -99,6 +99,7 @@ class Simulator:
             journal, recovered = open_journal(settings.journal)
             self.records.open(journal)
             self._intake.start_from(recovered.highest)
+            self._groups = recovered.group
             for message in recovered.owed:
                 self.post.owe(message, now)
             for part in recovered.originated:

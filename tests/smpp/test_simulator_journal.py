@@ -146,11 +146,18 @@ async def test_messages_from_handsets_survive_a_restart_until_acknowledged(tmp_p
     async with Simulator(settings) as simulator:
         esme = await Esme.connect(simulator.port)
         await esme.until(lambda: len(esme.receipts) == 2)
+        # A reference that came round at once would look like the same message again.
+        again = simulator.send_message(Message("abcd", "1", "2", part_length=2))
+        assert {part.group for part in again} == {parts[0].group + 1}
         await until(lambda: simulator.statistics.waiting == 0)
         await esme.close()
     originated = of(Originated, path)
-    assert [(one.text, one.part, one.parts) for one in originated] == [("first", 1, 1), ("abcd", 1, 2), ("abcd", 2, 2)]
-    assert originated[1:] == parts
+    assert [(one.text, one.part, one.parts) for one in originated[:3]] == [
+        ("first", 1, 1),
+        ("abcd", 1, 2),
+        ("abcd", 2, 2),
+    ]
+    assert originated[1:3] == parts
     assert sorted(one.number for one in of(OriginatedAcknowledged, path)) == [one.number for one in originated]
 
 
