@@ -50,6 +50,8 @@ malformed: {{stray_nul: 0.01, truncated_tlv: 0.01, unknown_tlv: 0.01, sm_length:
 coalesce_bind: true
 """
 
+INBOUND_SECONDS = 60.0
+
 CALM = "receipts: {delay: 0.05}\n"
 
 
@@ -154,9 +156,7 @@ class Chaos:
         assert not twice, f"submitted more often than stored: {twice[:5]} of {len(twice)}"
         assert not lost, f"delivered without having been submitted: {lost[:5]} of {len(lost)}"
         assert not wrong, f"failed although nobody refused it: {wrong[:5]} of {len(wrong)}"
-        inbound = await self._inbound()
-        missing = {key: n - inbound.get(key, 0) for key, n in originated.items() if inbound.get(key, 0) < n}
-        assert not missing, f"messages from contacts that were lost: {missing}"
+        inbound = await self._all_inbound(originated)
         return {
             "messages": len(rows),
             "submitted_parts": sum(accepted.values()),
@@ -170,6 +170,17 @@ class Chaos:
         }
 
     # -- inside ---------------------------------------------------------------------------------------------------
+
+    async def _all_inbound(self, originated: Counter[tuple[str, str]]) -> dict[tuple[str, str], int]:
+        """What contacts wrote, as stored, once all of it is there: the operator sends again what was not answered."""
+        deadline = time.monotonic() + INBOUND_SECONDS
+        while True:
+            inbound = await self._inbound()
+            missing = {key: n - inbound.get(key, 0) for key, n in originated.items() if inbound.get(key, 0) < n}
+            if not missing:
+                return inbound
+            assert time.monotonic() < deadline, f"messages from contacts that were lost: {missing}"
+            await asyncio.sleep(0.5)
 
     def _behave(self, text: str) -> None:
         self._script.write_text(text)
