@@ -32,7 +32,7 @@ from app.domain.messages.intake import MessageIntake
 from app.domain.outbox.waker import OutboxWaker
 from app.lib.clock import utc_now
 from app.lib.crypto import Envelope, parse_keys
-from app.lib.db import Database
+from app.lib.db import API_ROLE, Database
 from app.lib.errors import AppError, Unavailable
 from app.lib.garbage import calm_garbage_collector
 from app.lib.ids import new_id
@@ -64,11 +64,12 @@ def create_app(settings: Settings | None = None) -> Litestar:
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
         database = Database(
-            settings.database.url,
+            settings.api.database_url or settings.database.url,
             process="api",
             pool_size=settings.database.pool_size,
             connect_timeout=settings.database.connect_timeout_seconds,
             statement_timeout=settings.database.statement_timeout_seconds,
+            role=API_ROLE,
         )
         envelope = Envelope(parse_keys(settings.encryption_keys))
         waker = OutboxWaker(database)
@@ -77,7 +78,11 @@ def create_app(settings: Settings | None = None) -> Litestar:
             database, envelope, settings.identity, issuer=settings.public_url, clock=utc_now, new_id=new_id
         )
         intake = MessageIntake(database, new_id, waker.wake)
-        listener = asyncio.create_task(channels.listen(), name="channel-changes")
+        following = [
+            asyncio.create_task(channels.listen(), name="channel-changes"),
+            asyncio.create_task(identity.listen(), name="identity-changes"),
+            asyncio.create_task(identity.record_uses(), name="key-uses"),
+        ]
         app.state.container = Container(settings, database, envelope, utc_now, new_id, identity, channels, intake)
         waker.start()
         intake.start()
@@ -93,7 +98,7 @@ def create_app(settings: Settings | None = None) -> Litestar:
         finally:
             await intake.stop()
             await waker.stop()
-            await end_tasks(listener)
+            await end_tasks(*following)
             await database.close()
 
     return Litestar(

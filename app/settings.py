@@ -16,7 +16,14 @@ PREFIX = "TURUMBA_"
 IGNORED_PREFIXES = ("TURUMBA_LOCAL_", "TURUMBA_TEST_", "TURUMBA_PYTHON")
 """Variables of the local stack and the tests, which the product processes neither read nor refuse."""
 
-SECRETS = ("TURUMBA_DATABASE_URL", "TURUMBA_BROKER_URL", "TURUMBA_ENCRYPTION_KEYS")
+SECRETS = (
+    "TURUMBA_DATABASE_URL",
+    "TURUMBA_API_DATABASE_URL",
+    "TURUMBA_BROKER_URL",
+    "TURUMBA_ENCRYPTION_KEYS",
+    "TURUMBA_COGNITO_CLIENT_SECRET",
+    "TURUMBA_MAIL_SMTP_PASSWORD",
+)
 """May be given as a file instead, `<name>_FILE`: what systemd's credentials and containers' secrets are."""
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
@@ -41,20 +48,79 @@ class BrokerSettings(msgspec.Struct, frozen=True):
 
 
 class ApiSettings(msgspec.Struct, frozen=True):
-    """Where the API listens; `workers` are processes; `body_limit_kibibytes` bounds a request's body."""
+    """Where the API listens; `workers` are processes; `body_limit_kibibytes` bounds a request's body.
+
+    `database_url` logs in as a member of the role `turumba_api`, which row-level security holds to the accounts of each
+    request; empty means the common database URL, whose user then takes that role. `cors_origins` are the web origins
+    (`https://app.example.com`, comma separated, or `*`) whose pages may call the API. `trusted_proxies` are the
+    networks (comma separated) whose `X-Forwarded-For` is believed.
+    """
 
     host: str = "127.0.0.1"
     port: Port = 8080
     workers: Count = 1
     body_limit_kibibytes: Count = 4096
+    database_url: Annotated[str, Meta(pattern=r"^(postgres(ql)?://.*)?$")] = ""
+    cors_origins: str = ""
+    trusted_proxies: str = ""
+
+
+class LimitSettings(msgspec.Struct, frozen=True):
+    """How many requests a minute one API key or session, one account, and one address without either may send.
+
+    All API processes share the allowances, which refill steadily; `burst_seconds` is how much of them may be used at
+    once. 0 is no limit.
+    """
+
+    credential_per_minute: Annotated[int, Meta(ge=0, le=100_000_000)] = 120_000
+    account_per_minute: Annotated[int, Meta(ge=0, le=100_000_000)] = 240_000
+    address_per_minute: Annotated[int, Meta(ge=0, le=100_000_000)] = 1_200
+    burst_seconds: Annotated[int, Meta(ge=1, le=60)] = 10
 
 
 class IdentitySettings(msgspec.Struct, frozen=True):
-    """Lifetimes of tokens in seconds, and how long a resolved token and its memberships may be remembered."""
+    """Lifetimes in seconds, and how long a resolved token and its memberships may be remembered.
+
+    `account_grace_days` is how long a deleted account can still be restored.
+    """
 
     access_token_seconds: Count = 900
     refresh_token_seconds: Annotated[int, Meta(ge=60, le=31_536_000)] = 2_592_000
     context_cache_seconds: float = 2.0
+    email_code_seconds: Annotated[int, Meta(ge=60, le=86_400)] = 1_800
+    invitation_seconds: Annotated[int, Meta(ge=60, le=31_536_000)] = 604_800
+    account_grace_days: Annotated[int, Meta(ge=0, le=365)] = 30
+
+
+class CognitoSettings(msgspec.Struct, frozen=True):
+    """AWS Cognito as the place where people log in; off while `user_pool_id` is empty.
+
+    `client_ids` are comma separated; the first one, with `client_secret` when it has one, is used for logging in.
+    `endpoint` and `jwks_url` stand in for AWS's own addresses, for tests and private links.
+    """
+
+    region: str = ""
+    user_pool_id: str = ""
+    client_ids: str = ""
+    client_secret: str = ""
+    endpoint: str = ""
+    jwks_url: str = ""
+
+
+class MailSettings(msgspec.Struct, frozen=True):
+    """The SMTP server for codes and invitations; without `smtp_host` nothing is sent.
+
+    `smtp_security` is starttls, tls or none. `outbox_page` shows what was or would be sent at `/local/outbox`, to
+    anybody who can reach the API: only for a machine of your own.
+    """
+
+    smtp_host: str = ""
+    smtp_port: Port = 587
+    smtp_username: str = ""
+    smtp_password: str = ""
+    smtp_security: Literal["starttls", "tls", "none"] = "starttls"
+    sender: str = "Turumba <no-reply@localhost>"
+    outbox_page: bool = False
 
 
 class LogSettings(msgspec.Struct, frozen=True):
@@ -106,7 +172,10 @@ class Settings(msgspec.Struct, frozen=True):
     broker: BrokerSettings
     encryption_keys: str
     api: ApiSettings = ApiSettings()
+    limits: LimitSettings = LimitSettings()
     identity: IdentitySettings = IdentitySettings()
+    cognito: CognitoSettings = CognitoSettings()
+    mail: MailSettings = MailSettings()
     log: LogSettings = LogSettings()
     metrics: MetricsSettings = MetricsSettings()
     smppd: SmppdSettings = SmppdSettings()

@@ -5,6 +5,7 @@ from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from app.api.deps import Container
+from app.api.middleware import client_address
 from app.lib.errors import Unauthenticated
 from app.lib.logging import bind_context
 
@@ -21,8 +22,10 @@ class BearerAuthentication(ASGIMiddleware):
             await next_app(scope, receive, send)
             return
         container: Container = scope["litestar_app"].state.container
-        caller = await container.identity.authenticate(_bearer(scope), _header(scope, b"x-account-id"))
-        bind_context(account_id=str(caller.account_id), user_id=str(caller.user_id))
+        caller = await container.identity.authenticate(
+            _bearer(scope), _header(scope, b"x-account-id"), client_address(scope)
+        )
+        bind_context(account_id=str(caller.account_id), caller=caller.credential)
         scope["user"] = caller
         scope["auth"] = None
         await next_app(scope, receive, send)
@@ -38,5 +41,5 @@ def _bearer(scope: Scope) -> str:
     scheme, _, token = (_header(scope, b"authorization") or "").partition(" ")
     token = token.strip()
     if scheme.lower() != "bearer" or not token:
-        raise Unauthenticated("Send an access token: `Authorization: Bearer …`.")
+        raise Unauthenticated("Send an access token or an API key: `Authorization: Bearer …`.")
     return token

@@ -7,10 +7,12 @@ from litestar.datastructures import State
 from litestar.di import NamedDependency, Provide
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.api.middleware import origin_of
 from app.api.requests import ApiRequest
 from app.domain.channels.directory import ChannelDirectory
 from app.domain.identity.access import IdentityAccess
-from app.domain.identity.schemas import Caller
+from app.domain.identity.audit.service import AuditTrail
+from app.domain.identity.schemas import Caller, Origin
 from app.domain.messages.intake import MessageIntake
 from app.lib.clock import Clock
 from app.lib.crypto import Envelope
@@ -44,9 +46,15 @@ def provide_identity(state: State) -> IdentityAccess:
     return provide_container(state).identity
 
 
-async def provide_session(state: State) -> AsyncGenerator[AsyncSession, None]:
-    """The unit of work of one request: it commits after the handler and before the answer."""
-    async with provide_container(state).database.unit_of_work() as session:
+async def provide_session(state: State, request: ApiRequest) -> AsyncGenerator[AsyncSession, None]:
+    """The unit of work of one request, in the caller's account: it commits after the handler and before the answer.
+
+    On routes with `opt={"identity": True}` it reaches the tables of identity too.
+    """
+    caller: Caller | None = request.scope.get("user")
+    accounts = () if caller is None else (caller.account_id,)
+    identity = bool(request.route_handler.opt.get("identity"))
+    async with provide_container(state).database.unit_of_work(*accounts, identity=identity) as session:
         yield session
 
 
@@ -56,11 +64,28 @@ def provide_caller(request: ApiRequest) -> Caller:
     return caller
 
 
+def provide_origin(request: ApiRequest) -> Origin:
+    """Where the request came from."""
+    return origin_of(request.scope)
+
+
+def provide_audit(
+    request: ApiRequest,
+    session: NamedDependency[AsyncSession],
+    container: NamedDependency[Container],
+    origin: NamedDependency[Origin],
+) -> AuditTrail:
+    """The audit log, in the request's unit of work."""
+    return AuditTrail(session, request.scope.get("user"), origin, container.new_id)
+
+
 DEPENDENCIES = {
     "container": Provide(provide_container, sync_to_thread=False),
     "identity": Provide(provide_identity, sync_to_thread=False),
     "session": Provide(provide_session),
     "caller": Provide(provide_caller, sync_to_thread=False),
+    "origin": Provide(provide_origin, sync_to_thread=False),
+    "audit": Provide(provide_audit, sync_to_thread=False),
 }
 
 __all__ = ["DEPENDENCIES", "Container", "NamedDependency"]

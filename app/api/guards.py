@@ -27,7 +27,7 @@ class requires:  # noqa: N801 - reads as a sentence: `guards=[requires("messages
         """Litestar's form of a guard."""
         caller: Caller = connection.user
         if not caller.may(self.permission):
-            raise lacking(self.permission)
+            raise lacking(self.permission, caller.suspended)
 
 
 class requires_in_target:  # noqa: N801 - see `requires`
@@ -44,12 +44,24 @@ class requires_in_target:  # noqa: N801 - see `requires`
 
 
 class SignedIn:
-    """Any authenticated caller may: what concerns only themselves. There is no permission that could be withheld."""
+    """Any user may: what concerns only themselves. There is no permission that could be withheld."""
 
     permission = "self"
+
+    async def __call__(self, connection: Connection, _: BaseRouteHandler) -> None:
+        """Refuses API keys (`user_required`); the authentication middleware has already refused strangers."""
+        caller: Caller = connection.user
+        caller.person()
+
+
+class AnyCaller:
+    """Any user and any API key may: what tells them who they are."""
+
+    permission = "any"
 
     async def __call__(self, connection: Connection, _: BaseRouteHandler) -> None:
         """The authentication middleware has already refused everybody else."""
 
 
 signed_in = SignedIn()
+any_caller = AnyCaller()

@@ -9,6 +9,7 @@ from litestar.enums import ScopeType
 from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.domain.identity.schemas import Origin
 from app.lib.ids import new_id
 from app.lib.logging import bind_context, clear_context
 from app.lib.metrics import http_requests, http_seconds
@@ -26,6 +27,22 @@ def request_id_of(scope: Scope) -> str:
     request_id = given.decode("ascii") if _REQUEST_ID.match(given) else str(new_id())
     state["request_id"] = request_id
     return request_id
+
+
+def origin_of(scope: Scope) -> Origin:
+    """Where a request came from."""
+    agent = next((value for name, value in scope["headers"] if name == b"user-agent"), b"")
+    return Origin(client_address(scope), _printable(agent)[:200] or None, request_id_of(scope))
+
+
+def client_address(scope: Scope) -> str | None:
+    """The address of the client."""
+    client = scope.get("client")
+    return client[0] if client else None
+
+
+def _printable(header: bytes) -> str:
+    return "".join(character for character in header.decode("latin-1") if character.isprintable())
 
 
 class RequestContext(ASGIMiddleware):

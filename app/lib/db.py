@@ -1,6 +1,6 @@
 """PostgreSQL: one engine, the unit of work, and the one door to tenant data."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any, TypeVar
@@ -67,8 +67,21 @@ class Scope:
         return model.account_id == self.account_id
 
 
+API_ROLE = "turumba_api"
+"""The PostgreSQL role under row-level security, which the API works as."""
+
+_NAME_ACCOUNTS = text(
+    "SELECT set_config('turumba.accounts', :accounts, true), set_config('turumba.identity', :identity, true)"
+)
+
+
 class Database:
-    """The engine of this process. `close()` when the process ends."""
+    """The engine of this process. `close()` when the process ends.
+
+    With a `role` the process works as that role, for which row-level security shows only the rows of accounts that the
+    transaction names: `unit_of_work(account_id)`. That is the second lock behind `Scope`; without a role (every process
+    but the API) naming accounts changes nothing.
+    """
 
     def __init__(
         self,
@@ -78,10 +91,13 @@ class Database:
         pool_size: int = 8,
         connect_timeout: float = 5.0,
         statement_timeout: float = 30.0,
+        role: str | None = None,
     ) -> None:
         self._dsn = url
         self._process = process
         self._connect_timeout = connect_timeout
+        self._role = role
+        self._when_committed: list[Callable[[AsyncSession], None]] = []
         self.engine: AsyncEngine = create_async_engine(
             url.replace("postgresql://", "postgresql+asyncpg://", 1).replace("postgres://", "postgresql+asyncpg://", 1),
             pool_size=pool_size,
@@ -99,28 +115,43 @@ class Database:
                     # Batches are of many sizes: a generic plan chosen for one of them is poor for the others.
                     "plan_cache_mode": "force_custom_plan",
                     "jit": "off",
+                    **({"role": role} if role is not None else {}),
                 },
             },
         )
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False, autoflush=False)
 
     @asynccontextmanager
-    async def unit_of_work(self) -> AsyncIterator[AsyncSession]:
-        """A session in a transaction that commits when the block ends well.
+    async def unit_of_work(self, *accounts: UUID, identity: bool = False) -> AsyncIterator[AsyncSession]:
+        """A session in a transaction that commits when the block ends well, for the data of `accounts`.
 
-        The commit's own failure is raised here, to whoever must answer for it. Raises `Unavailable` when the database
-        cannot be reached or refuses for now; nothing was stored then, unless the connection broke during the commit.
+        `identity` opens the tables of identity, of every account: for whatever says who somebody is. The commit's own
+        failure is raised here, to whoever must answer for it. Raises `Unavailable` when the database cannot be reached
+        or refuses for now; nothing was stored then, unless the connection broke during the commit.
         """
         with unavailable_errors():
             async with self._sessions() as session, session.begin():
+                await self._name(session, accounts, identity)
                 yield session
+        for callback in self._when_committed:
+            callback(session)
 
     @asynccontextmanager
-    async def reading(self) -> AsyncIterator[AsyncSession]:
-        """A session for reads only: what it changes is rolled back. Raises `Unavailable` like `unit_of_work`."""
+    async def reading(self, *accounts: UUID, identity: bool = False) -> AsyncIterator[AsyncSession]:
+        """A session for reads only: what it changes is rolled back. Otherwise like `unit_of_work`."""
         with unavailable_errors():
             async with self._sessions() as session:
+                await self._name(session, accounts, identity)
                 yield session
+
+    def when_committed(self, callback: Callable[[AsyncSession], None]) -> None:
+        """Have `callback` called with the session of every unit of work that has committed."""
+        self._when_committed.append(callback)
+
+    async def _name(self, session: AsyncSession, accounts: Iterable[UUID], identity: bool) -> None:
+        if self._role is not None:
+            named = {"accounts": ",".join(map(str, accounts)), "identity": "on" if identity else ""}
+            await session.execute(_NAME_ACCOUNTS, named)
 
     async def connect_raw(self) -> "asyncpg.Connection[asyncpg.Record]":
         """A connection outside the pool, for LISTEN and advisory locks; the caller closes it."""

@@ -28,6 +28,9 @@ T = TypeVar("T")
 
 SUPERUSER = "postgres"
 ROLE = "turumba"
+API_ROLE = "turumba_api"
+"""What the API works as; made here because our own user may not make roles."""
+
 DATABASE = "turumba"
 _START_SECONDS = 60.0
 _STOP_SECONDS = 20.0
@@ -160,6 +163,9 @@ class Postgres:
             if not await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", ROLE, timeout=30):
                 password = self._installation.secret("postgres")  # hexadecimal digits only: nothing to quote
                 await connection.execute(f"CREATE ROLE {ROLE} LOGIN CREATEDB PASSWORD '{password}'", timeout=30)
+            if not await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", API_ROLE, timeout=30):
+                await connection.execute(f"CREATE ROLE {API_ROLE}", timeout=30)
+                await connection.execute(f"GRANT {API_ROLE} TO {ROLE}", timeout=30)
             if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", DATABASE, timeout=30):
                 await connection.execute(f"CREATE DATABASE {DATABASE} OWNER {ROLE}", timeout=60)
         finally:

@@ -99,8 +99,9 @@ class World:
                     await asyncio.sleep(0.1)
                     continue
                 if answer.status_code == 200:
-                    accepted: int = answer.json()["accepted"]
-                    return accepted
+                    result: dict[str, int] = answer.json()
+                    assert not result["rejected"], answer.text[:1000]
+                    return result["accepted"]
                 assert answer.status_code == 503, answer.text
                 assert int(answer.headers["retry-after"]) >= 1
                 await asyncio.sleep(0.1)

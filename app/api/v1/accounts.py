@@ -21,6 +21,7 @@ class AccountController(Controller):
 
     path = "/v1/accounts"
     tags = ["accounts"]
+    opt = {"identity": True}
 
     @get("/", guards=[signed_in], operation_id="ListAccounts", summary="The accounts the user belongs to")
     async def index(
@@ -28,8 +29,8 @@ class AccountController(Controller):
     ) -> Page[AccountOut]:
         """Newest first. Filters: id, name, parent_id, status, created_at, updated_at; sorts: created_at, name."""
         query = list_query(request, ACCOUNTS)
-        async with container.database.reading() as session:
-            return await IdentityService(session, container.new_id).accounts(caller.user_id, query)
+        async with container.database.reading(caller.account_id, identity=True) as session:
+            return await IdentityService(session, container.new_id).accounts(caller.person(), query)
 
     @post("/", guards=[signed_in], operation_id="CreateAccount", summary="Create an account or a sub-account")
     async def create(
@@ -40,7 +41,7 @@ class AccountController(Controller):
         caller: NamedDependency[Caller],
     ) -> Response[AccountOut]:
         """The caller owns it. A sub-account needs `accounts:create` in its parent."""
-        account = await IdentityService(session, container.new_id).create_account(caller.user_id, data)
+        account = await IdentityService(session, container.new_id).create_account(caller.person(), data)
         return Response(account, status_code=201, headers={"Location": f"/v1/accounts/{account.id}"})
 
     @get(
@@ -56,8 +57,8 @@ class AccountController(Controller):
         caller: NamedDependency[Caller],
     ) -> AccountOut:
         """404 for an account the caller does not belong to."""
-        async with container.database.reading() as session:
-            return await IdentityService(session, container.new_id).account(caller.user_id, account_id)
+        async with container.database.reading(caller.account_id, identity=True) as session:
+            return await IdentityService(session, container.new_id).account(caller.person(), account_id)
 
     @patch(
         "/{account_id:uuid}",
@@ -74,4 +75,4 @@ class AccountController(Controller):
         caller: NamedDependency[Caller],
     ) -> AccountOut:
         """Changes the fields that are sent (JSON merge patch)."""
-        return await IdentityService(session, container.new_id).update_account(caller.user_id, account_id, data)
+        return await IdentityService(session, container.new_id).update_account(caller.person(), account_id, data)

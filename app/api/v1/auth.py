@@ -7,8 +7,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.api.deps import Container
 from app.domain.identity.access import IdentityAccess
-from app.domain.identity.schemas import Login, RefreshRequest, Registered, Registration, TokenPair
-from app.domain.identity.service import IdentityService, LoginService, end_login
+from app.domain.identity.schemas import Login, Origin, RefreshRequest, Registered, Registration, TokenPair
+from app.domain.identity.service import IdentityService
+from app.domain.identity.sessions.service import LoginService, end_login
 from app.lib.errors import Unauthenticated
 
 # RFC 6749 §5.1: nothing on the way may keep an answer that holds tokens.
@@ -20,7 +21,7 @@ class AuthController(Controller):
 
     path = "/v1/auth"
     tags = ["auth"]
-    opt = {"public": True}
+    opt = {"public": True, "identity": True}
 
     @post("/register", operation_id="Register", summary="A new user with an account of their own")
     async def register(
@@ -42,11 +43,12 @@ class AuthController(Controller):
         session: NamedDependency[AsyncSession],
         container: NamedDependency[Container],
         identity: NamedDependency[IdentityAccess],
+        origin: NamedDependency[Origin],
     ) -> Response[TokenPair]:
         """401 `invalid_credentials` does not tell whether the address is known."""
         user = await identity.check_password(data.email, data.password)
         logins = LoginService(
-            session, await identity.tokens.signer(), identity.settings.refresh_token_seconds, container.new_id
+            session, await identity.tokens.signer(), identity.settings.refresh_token_seconds, container.new_id, origin
         )
         return Response(await logins.open(user), status_code=200, headers=_NO_STORE)
 
@@ -56,12 +58,13 @@ class AuthController(Controller):
         data: JSONBody[RefreshRequest],
         container: NamedDependency[Container],
         identity: NamedDependency[IdentityAccess],
+        origin: NamedDependency[Origin],
     ) -> Response[TokenPair]:
         """Each refresh token works once; using one again ends the whole session."""
         signer = await identity.tokens.signer()
         # Not the request's unit of work: a revocation is committed although the answer is an error.
-        async with container.database.unit_of_work() as session:
-            logins = LoginService(session, signer, identity.settings.refresh_token_seconds, container.new_id)
+        async with container.database.unit_of_work(identity=True) as session:
+            logins = LoginService(session, signer, identity.settings.refresh_token_seconds, container.new_id, origin)
             tokens = await logins.refresh(data.refresh_token)
         if tokens is None:
             raise Unauthenticated("The refresh token is not valid; log in again.", code="invalid_refresh_token")

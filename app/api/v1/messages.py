@@ -89,7 +89,7 @@ class MessageController(Controller):
         Filters: id, channel_id, contact_id, status, direction, lane, to, from, created_at, updated_at.
         """
         query = list_query(request, LISTING)
-        async with container.database.reading() as session:
+        async with container.database.reading(messages.account_id) as session:
             return await messages.page(session, query)
 
     @get(
@@ -105,5 +105,5 @@ class MessageController(Controller):
         container: NamedDependency[Container],
     ) -> MessageDetail:
         """The whole history of one message."""
-        async with container.database.reading() as session:
+        async with container.database.reading(messages.account_id) as session:
             return await messages.detail(session, message_id)

@@ -164,7 +164,7 @@ class ChannelDirectory:
         statement = (
             Scope(record.account_id).select(Channel).where(Channel.id == record.id, Channel.deleted_at.is_(None))
         )
-        async with self._database.reading() as session:
+        async with self._database.reading(record.account_id) as session:
             channel = (await session.execute(statement)).scalar_one_or_none()
         if connector is None or channel is None:
             raise CryptoError("the channel has no credentials any more")
@@ -231,7 +231,7 @@ class ChannelDirectory:
 
     async def _load(self, account_id: UUID, channel_id: UUID) -> ChannelRecord | None:
         statement = Scope(account_id).select(Channel).where(Channel.id == channel_id)
-        async with self._database.reading() as session:
+        async with self._database.reading(account_id) as session:
             channel = (await session.execute(statement)).scalar_one_or_none()
         return None if channel is None else record_of(channel)
 

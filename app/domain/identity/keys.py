@@ -79,7 +79,7 @@ class SigningKeys:
 
     async def start(self) -> None:
         """Make sure that a signing key exists, made by one process for all, and load the keys."""
-        async with self._database.unit_of_work() as session:
+        async with self._database.unit_of_work(identity=True) as session:
             await lock_signing_keys(session)
             if not await has_signing_key(session):
                 await self._create(session)
@@ -88,7 +88,7 @@ class SigningKeys:
 
     async def rotate(self) -> str:
         """Sign with a new key from now on; returns its id. Tokens signed before stay valid until they expire."""
-        async with self._database.unit_of_work() as session:
+        async with self._database.unit_of_work(identity=True) as session:
             await lock_signing_keys(session)
             await retire_signing_keys(session)
             kid = await self._create(session)
@@ -128,7 +128,7 @@ class SigningKeys:
 
     async def _load(self) -> None:
         self._tried_at = self._monotonic()
-        async with self._database.reading() as session:
+        async with self._database.reading(identity=True) as session:
             stored = await list_signing_keys(session, self._keep_retired_seconds)
         current = next((key for key in stored if not key.retired), None)
         if current is None:

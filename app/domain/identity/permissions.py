@@ -12,6 +12,8 @@ Permissions = Mapping[str, Sequence[str]]
 
 CATALOGUE: dict[str, tuple[str, ...]] = {
     "accounts": ("read", "create", "update", "delete"),
+    # To act in every account below this one, with the role held here.
+    "sub_accounts": ("access",),
     "users": ("read", "update", "delete"),
     "roles": ("read", "create", "update", "delete"),
     "invitations": ("read", "create", "delete"),
@@ -94,6 +96,13 @@ def check_name(permission: str) -> str:
     return permission
 
 
-def lacking(permission: str) -> Forbidden:
-    """The answer to a caller whose role does not have `permission`."""
+def reading_only(permissions: frozenset[str]) -> frozenset[str]:
+    """What is left of them in a suspended account."""
+    return frozenset(permission for permission in permissions if permission.endswith(":read"))
+
+
+def lacking(permission: str, suspended: bool = False) -> Forbidden:
+    """The answer to a caller whose role does not have `permission`, or whose account is suspended."""
+    if suspended and not permission.endswith(":read"):
+        return Forbidden("This account is suspended: it can be read, not changed.", code="account_suspended")
     return Forbidden(f"Your role in this account lacks the permission {permission}.", code="missing_permission")

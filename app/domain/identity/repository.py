@@ -4,11 +4,11 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import Select, select, text, update
+from sqlalchemy import Select, func, or_, select, text, true, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.domain.identity.models import Account, Membership, Role, User
+from app.domain.identity.models import Account, ApiKey, Membership, Role, User
 from app.lib.db import constraint_of
 from app.lib.errors import Conflict
 from app.lib.filters import FilterField, Kind
@@ -65,6 +65,16 @@ async def add_account(session: AsyncSession, account: Account, membership: Membe
     await session.flush()
 
 
+async def get_account(session: AsyncSession, account_id: UUID) -> Account | None:
+    """The account with this id."""
+    return await session.get(Account, account_id)
+
+
+async def get_api_key(session: AsyncSession, key_id: UUID | None) -> ApiKey | None:
+    """The API key with this id, of the caller who came in with it."""
+    return None if key_id is None else await session.get(ApiKey, key_id)
+
+
 async def rename_user(session: AsyncSession, user_id: UUID, full_name: str) -> User | None:
     """Change the name; returns the user as stored, or None when there is none."""
     statement = update(User).where(User.id == user_id).values(full_name=full_name).returning(User)
@@ -93,9 +103,28 @@ def _memberships(user_id: UUID) -> Select[tuple[Account, Role]]:
     )
 
 
+_INHERITED: dict[str, Any] = {"sub_accounts": ["access"]}
+
+
 async def get_membership(session: AsyncSession, user_id: UUID, account_id: UUID) -> tuple[Account, Role] | None:
-    """The account and the user's role there, or None when the user is not a member."""
-    row = (await session.execute(_memberships(user_id).where(Account.id == account_id))).one_or_none()
+    """The account and the user's role in it, or None when they have none.
+
+    The role is that of their membership there, else that of the nearest account above it whose role has
+    `sub_accounts:access`.
+    """
+    above = func.unnest(Account.path).table_valued("id", with_ordinality="depth").render_derived().lateral("above")
+    statement = (
+        select(Account, Role)
+        .select_from(Account)
+        .join(above, true())
+        .join(Membership, Membership.account_id == above.c.id)
+        .join(Role, Role.id == Membership.role_id)
+        .where(Account.id == account_id, Membership.user_id == user_id)
+        .where(or_(Membership.account_id == Account.id, Role.permissions.contains(_INHERITED)))
+        .order_by(above.c.depth.desc())
+        .limit(1)
+    )
+    row = (await session.execute(statement)).one_or_none()
     return None if row is None else (row[0], row[1])
 
 
@@ -105,7 +134,7 @@ async def default_membership(session: AsyncSession, user_id: UUID) -> tuple[Acco
         _memberships(user_id)
         .join(User, User.id == Membership.user_id)
         .order_by(
-            (Account.status == "active").desc(),
+            Account.suspended,
             Account.id.is_not_distinct_from(User.default_account_id).desc(),
             Membership.id,
         )
@@ -127,68 +156,6 @@ async def list_accounts(session: AsyncSession, user_id: UUID, query: ListQuery) 
         Account.id.in_(select(Membership.account_id).where(Membership.user_id == user_id))
     )
     return await fetch_page(session, statement, ACCOUNTS, query)
-
-
-async def lock_refresh_family(session: AsyncSession, token_hash: bytes) -> UUID | None:
-    """The family of a token, locked until the transaction ends: a rotation that runs beside a revocation of the
-    same family would otherwise leave a token behind that the revocation did not see. None for an unknown token.
-    """
-    family: UUID | None = await session.scalar(
-        text("SELECT family_id FROM refresh_tokens WHERE token_hash = :hash"), {"hash": token_hash}
-    )
-    if family is not None:
-        await session.execute(
-            text("SELECT pg_advisory_xact_lock(hashtextextended('refresh_family:' || CAST(:family AS text), 0))"),
-            {"family": str(family)},
-        )
-    return family
-
-
-async def use_refresh_token(session: AsyncSession, token_hash: bytes) -> UUID | None:
-    """Use the token up; returns its user, or None when it was used, revoked, expired or never issued."""
-    user_id: UUID | None = await session.scalar(
-        text(
-            "UPDATE refresh_tokens SET used_at = now(), updated_at = now() WHERE token_hash = :hash"
-            " AND used_at IS NULL AND revoked_at IS NULL AND expires_at > now() RETURNING user_id"
-        ),
-        {"hash": token_hash},
-    )
-    return user_id
-
-
-async def was_refresh_token_used(session: AsyncSession, token_hash: bytes) -> bool:
-    """Whether the token was already exchanged for another one."""
-    used = await session.scalar(
-        text("SELECT used_at IS NOT NULL FROM refresh_tokens WHERE token_hash = :hash"), {"hash": token_hash}
-    )
-    return bool(used)
-
-
-async def revoke_refresh_family(session: AsyncSession, family_id: UUID) -> None:
-    """End every token of the family; call `lock_refresh_family` first."""
-    await session.execute(
-        text(
-            "UPDATE refresh_tokens SET revoked_at = now(), updated_at = now()"
-            " WHERE family_id = :family AND revoked_at IS NULL"
-        ),
-        {"family": family_id},
-    )
-
-
-async def insert_refresh_token(
-    session: AsyncSession, token_id: UUID, user_id: UUID, family_id: UUID, token_hash: bytes, seconds: int
-) -> None:
-    """Store a token that lives `seconds` from now, by the database's clock; forget the user's expired ones."""
-    await session.execute(
-        text("DELETE FROM refresh_tokens WHERE user_id = :user AND expires_at < now()"), {"user": user_id}
-    )
-    await session.execute(
-        text(
-            "INSERT INTO refresh_tokens (id, user_id, family_id, token_hash, expires_at)"
-            " VALUES (:id, :user, :family, :hash, now() + make_interval(secs => :seconds))"
-        ),
-        {"id": token_id, "user": user_id, "family": family_id, "hash": token_hash, "seconds": float(seconds)},
-    )
 
 
 class StoredKey(msgspec.Struct, frozen=True):

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from app.domain.identity.models import Account, Role, User
+from app.lib.errors import Forbidden
 
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
 Email = Annotated[str, Meta(max_length=320, examples=["a@example.com"])]
@@ -15,17 +16,44 @@ PasswordText = Annotated[str, Meta(max_length=1024, description="10 to 128 chara
 RefreshTokenText = Annotated[str, Meta(max_length=256)]
 
 
-class Caller(msgspec.Struct, frozen=True):
-    """Who is asking, in which account, and what that allows: `permissions` are `resource:action`."""
+class Origin(msgspec.Struct, frozen=True):
+    """Where a request came from: the client's address, what it calls itself, and the request's id."""
 
-    user_id: UUID
+    ip: str | None = None
+    user_agent: str | None = None
+    request_id: str | None = None
+
+
+class Caller(msgspec.Struct, frozen=True, kw_only=True):
+    """Who is asking, in which account, and what that allows: `permissions` are `resource:action`.
+
+    A user has a `user_id`, and a `session_id` unless Cognito signed the token; a machine has an `api_key_id`. `name` is
+    the user's e-mail address or the key's name. In a `suspended` account only reading is left.
+    """
+
     account_id: UUID
+    name: str
     role_name: str
     permissions: frozenset[str]
+    user_id: UUID | None = None
+    session_id: UUID | None = None
+    api_key_id: UUID | None = None
+    suspended: bool = False
+
+    @property
+    def credential(self) -> str:
+        """What the caller came in with, in one word: what allowances per credential are counted by."""
+        return f"key:{self.api_key_id}" if self.api_key_id else f"user:{self.session_id or self.user_id}"
 
     def may(self, permission: str) -> bool:
         """Whether the caller's role in the active account has the permission."""
         return permission in self.permissions
+
+    def person(self) -> UUID:
+        """The id of the user who is asking; raises `Forbidden` (`user_required`) for an API key."""
+        if self.user_id is None:
+            raise Forbidden("An API key cannot do this; log in as a user.", code="user_required")
+        return self.user_id
 
 
 class Registration(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -134,13 +162,13 @@ class RoleRef(msgspec.Struct):
 
 
 class BasicMembership(msgspec.Struct):
-    """An account of the user, and the user's role there."""
+    """An account of the caller, and their role there; null for an API key with permissions of its own."""
 
     id: UUID
     name: str
     parent_id: UUID | None
     status: str
-    role: RoleRef
+    role: RoleRef | None
 
 
 class MembershipOut(BasicMembership, kw_only=True):
@@ -149,10 +177,18 @@ class MembershipOut(BasicMembership, kw_only=True):
     permissions: dict[str, list[str]]
 
 
-class BasicContext(msgspec.Struct):
-    """Who is asking, with every account and the role there."""
+class ApiKeyRef(msgspec.Struct):
+    """An API key by its name."""
 
-    user: UserOut
+    id: UUID
+    name: str
+
+
+class BasicContext(msgspec.Struct):
+    """Who is asking, with every account and the role there. `user` is null for an API key, `api_key` for a user."""
+
+    user: UserOut | None
+    api_key: ApiKeyRef | None
     active_account: AccountRef
     accounts: list[BasicMembership]
 

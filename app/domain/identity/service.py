@@ -1,4 +1,4 @@
-"""Registering, logging in, and what users do with their accounts. Nothing here commits: the unit of work does."""
+"""Registering, and what users do with their accounts. Nothing here commits: the unit of work does."""
 
 import unicodedata
 from uuid import UUID
@@ -6,7 +6,6 @@ from uuid import UUID
 from msgspec import UNSET
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.domain.identity.access import KnownUser
 from app.domain.identity.emails import check_email
 from app.domain.identity.models import Account, Membership, Role, User
 from app.domain.identity.passwords import Passwords, check_new_password
@@ -14,93 +13,37 @@ from app.domain.identity.permissions import OWNER, grants, lacking
 from app.domain.identity.repository import (
     add_account,
     add_registration,
+    get_account,
+    get_api_key,
     get_membership,
     get_user,
-    insert_refresh_token,
     list_accounts,
     list_memberships,
-    lock_refresh_family,
     rename_account,
     rename_user,
-    replace_password_hash,
-    revoke_refresh_family,
-    use_refresh_token,
-    was_refresh_token_used,
 )
 from app.domain.identity.schemas import (
     AccountCreate,
     AccountOut,
     AccountPatch,
     AccountRef,
+    ApiKeyRef,
     BasicContext,
     BasicMembership,
     Caller,
     Context,
     Registered,
     Registration,
-    TokenPair,
+    RoleRef,
     UserOut,
     UserPatch,
     account_out,
     membership_out,
     user_out,
 )
-from app.domain.identity.tokens import Signer, new_refresh_token, refresh_token_hash
 from app.lib.errors import FieldError, Forbidden, InvalidValue, NotFound
 from app.lib.ids import NewId
 from app.lib.pagination import ListQuery, Page
-
-
-class LoginService:
-    """The sessions of users, each a family of refresh tokens of which one is good."""
-
-    def __init__(self, session: AsyncSession, signer: Signer, refresh_seconds: int, new_id: NewId) -> None:
-        self._session = session
-        self._signer = signer
-        self._refresh_seconds = refresh_seconds
-        self._new_id = new_id
-
-    async def open(self, user: KnownUser) -> TokenPair:
-        """Begin a session for a user whose password was checked."""
-        if user.new_hash is not None:
-            await replace_password_hash(self._session, user.user_id, user.old_hash, user.new_hash)
-        return await self._issue(user.user_id, self._new_id())
-
-    async def refresh(self, token: str) -> TokenPair | None:
-        """Exchange a refresh token for a new pair; it cannot be used again.
-
-        None when it is not good, and then the unit of work must still commit: a token that was used before has been
-        stolen from somebody, so that its whole family has just been revoked.
-        """
-        token_hash = refresh_token_hash(token)
-        family_id = await lock_refresh_family(self._session, token_hash)
-        if family_id is None:
-            return None
-        user_id = await use_refresh_token(self._session, token_hash)
-        if user_id is None:
-            if await was_refresh_token_used(self._session, token_hash):
-                await revoke_refresh_family(self._session, family_id)
-            return None
-        return await self._issue(user_id, family_id)
-
-    async def _issue(self, user_id: UUID, family_id: UUID) -> TokenPair:
-        refresh_token = new_refresh_token()
-        await insert_refresh_token(
-            self._session,
-            self._new_id(),
-            user_id,
-            family_id,
-            refresh_token_hash(refresh_token),
-            self._refresh_seconds,
-        )
-        return TokenPair(self._signer.access_token(user_id), refresh_token, "Bearer", self._signer.seconds)
-
-
-async def end_login(session: AsyncSession, token: str) -> None:
-    """Revoke the session a refresh token belongs to; an unknown token is no error."""
-    family_id = await lock_refresh_family(session, refresh_token_hash(token))
-    if family_id is not None:
-        await revoke_refresh_family(session, family_id)
 
 
 class IdentityService:
@@ -121,7 +64,8 @@ class IdentityService:
             raise InvalidValue.of(errors)
         # Hashed before the first statement, so that no connection is held meanwhile.
         password_hash = await passwords.hash(data.password)
-        account = Account(id=self._new_id(), name=account_name)
+        account_id = self._new_id()
+        account = Account(id=account_id, name=account_name, path=[account_id])
         user = User(
             id=self._new_id(),
             email=email,
@@ -133,9 +77,9 @@ class IdentityService:
         return Registered(user_out(user), account_out(account))
 
     async def context(self, caller: Caller) -> Context:
-        """The caller with every account, the role there and what it allows."""
-        user = await self._user(caller.user_id)
-        memberships = await list_memberships(self._session, caller.user_id)
+        """The caller with every account, the role there and what it allows; raises `Forbidden` for an API key."""
+        user = await self._user(caller.person())
+        memberships = await self._memberships(caller)
         return Context(
             user_out(user),
             _active(caller, memberships),
@@ -143,16 +87,37 @@ class IdentityService:
         )
 
     async def basic_context(self, caller: Caller) -> BasicContext:
-        """The same without permissions."""
+        """The same without permissions; for an API key the one account it works in."""
+        if caller.user_id is None:
+            return await self._key_context(caller)
         context = await self.context(caller)
         return BasicContext(
             context.user,
+            None,
             context.active_account,
             [
                 BasicMembership(account.id, account.name, account.parent_id, account.status, account.role)
                 for account in context.accounts
             ],
         )
+
+    async def _memberships(self, caller: Caller) -> list[tuple[Account, Role]]:
+        memberships = await list_memberships(self._session, caller.person())
+        if all(account.id != caller.account_id for account, _ in memberships):
+            # The active account may be one below those the user is a member of.
+            inherited = await get_membership(self._session, caller.person(), caller.account_id)
+            if inherited is not None:
+                memberships.append(inherited)
+        return memberships
+
+    async def _key_context(self, caller: Caller) -> BasicContext:
+        key = await get_api_key(self._session, caller.api_key_id)
+        account = await get_account(self._session, caller.account_id)
+        if key is None or account is None:
+            raise Forbidden("This API key belongs to another account.", code="not_a_member")
+        role = RoleRef(key.role_id, caller.role_name) if key.role_id is not None else None
+        membership = BasicMembership(account.id, account.name, account.parent_id, account.status, role)
+        return BasicContext(None, ApiKeyRef(key.id, key.name), AccountRef(account.id, account.name), [membership])
 
     async def me(self, user_id: UUID) -> UserOut:
         """The user."""
@@ -180,14 +145,17 @@ class IdentityService:
         """
         errors: list[FieldError] = []
         name = check_name(data.name, "/name", errors)
+        parent: tuple[Account, Role] | None = None
         if data.parent_id is not None:
             parent = await get_membership(self._session, user_id, data.parent_id)
-            if parent is None or parent[0].status != "active" or not grants(parent[1].permissions, "accounts:create"):
+            if parent is None or parent[0].suspended or not grants(parent[1].permissions, "accounts:create"):
                 detail = "There is no such account in which you may create accounts."
                 errors.append(FieldError("/parent_id", "not_found", detail))
         if errors:
             raise InvalidValue.of(errors)
-        account = Account(id=self._new_id(), name=name, parent_id=data.parent_id)
+        account_id = self._new_id()
+        above = [] if data.parent_id is None or parent is None else parent[0].path
+        account = Account(id=account_id, name=name, parent_id=data.parent_id, path=[*above, account_id])
         await add_account(self._session, account, self._owner(user_id, account.id))
         return account_out(account)
 
@@ -198,7 +166,7 @@ class IdentityService:
     async def update_account(self, user_id: UUID, account_id: UUID, patch: AccountPatch) -> AccountOut:
         """Change what was sent; raises `NotFound`, `Forbidden`, `InvalidValue`."""
         account: Account | None = await self._account(user_id, account_id, "accounts:update")
-        if account is not None and account.status != "active":
+        if account is not None and account.suspended:
             raise Forbidden("This account is suspended.", code="account_suspended")
         if patch.name is not UNSET:
             account = await rename_account(self._session, account_id, _patched_name(patch.name, "/name"))

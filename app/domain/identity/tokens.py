@@ -24,6 +24,7 @@ class AccessClaims(msgspec.Struct, frozen=True):
     """What a verified access token says. `expires_at` is in seconds since 1970."""
 
     user_id: UUID
+    session_id: UUID
     token_id: str
     expires_at: int
 
@@ -37,12 +38,13 @@ class Signer(msgspec.Struct, frozen=True):
     clock: Clock
     new_id: NewId
 
-    def access_token(self, user_id: UUID) -> str:
+    def access_token(self, user_id: UUID, session_id: UUID) -> str:
         """A signed token that says who the user is; what they may do is looked up when it is used."""
         now = int(self.clock().timestamp())
         claims = {
             "iss": self.issuer,
             "sub": str(user_id),
+            "sid": str(session_id),
             "aud": AUDIENCE,
             "iat": now,
             "exp": now + self.seconds,
@@ -110,19 +112,19 @@ class AccessTokens:
                 issuer=self._issuer,
                 # Times are compared by our own clock, in `verify`.
                 options={
-                    "require": ["exp", "iat", "iss", "aud", "sub", "jti"],
+                    "require": ["exp", "iat", "iss", "aud", "sub", "sid", "jti"],
                     "verify_exp": False,
                     "verify_iat": False,
                     "verify_nbf": False,
                 },
             )
-            user_id = UUID(claims["sub"])
+            user_id, session_id = UUID(claims["sub"]), UUID(claims["sid"])
         except (jwt.InvalidTokenError, ValueError) as error:
             raise _invalid() from error
         expires_at = claims["exp"]
         if claims.get("token_use") != "access" or type(expires_at) is not int:
             raise _invalid()
-        return AccessClaims(user_id, claims["jti"], expires_at)
+        return AccessClaims(user_id, session_id, claims["jti"], expires_at)
 
 
 def _invalid() -> Unauthenticated:

@@ -130,7 +130,7 @@ class MessageIntake:
                 queue.extend(message.dispatched() for message in group)
         for (_, lane), (channel, queue) in queues.items():
             rows.extend(dispatch_rows(channel, lane, queue, self._new_id))
-        async with self._database.unit_of_work() as session:
+        async with self._database.unit_of_work(*{message.account_id for message in messages}) as session:
             await insert_messages(session, messages)
             await insert_outbox(session, rows)
         group_commit_size.observe(len(messages))

@@ -33,7 +33,7 @@ from app.domain.messages.schemas import (
 from app.domain.messages.sms import NO_OPTIONS, carries_options, count_text, with_metadata
 from app.lib.clock import Clock
 from app.lib.db import Scope
-from app.lib.errors import AppError, FieldError, InvalidValue, NotFound
+from app.lib.errors import AppError, FieldError, InvalidValue, NotFound, Unavailable
 from app.lib.ids import NewId
 from app.lib.pagination import ListQuery, Page
 from app.lib.problems import decode_error, problem_of
@@ -60,6 +60,11 @@ class MessageService:
         self._clock = clock
         self._new_id = new_id
 
+    @property
+    def account_id(self) -> UUID:
+        """Whose messages these are."""
+        return self._scope.account_id
+
     async def send(self, data: MessageCreate) -> MessageOut:
         """Accept one message: returned once it is stored and sure to be sent. Raises `InvalidValue`, `Unavailable`."""
         channel, message = await self._prepare(data, Lane.HIGH)
@@ -67,7 +72,10 @@ class MessageService:
         return _accepted(message, data)
 
     async def send_batch(self, batch: MessageBatch, base_url: str) -> BatchResult:
-        """Accept the good ones of up to 1,000 messages in one transaction, and say of each what became of it."""
+        """Accept the good ones of up to 1,000 messages in one transaction, and say of each what became of it.
+
+        Raises `Unavailable` for the batch as a whole: an outage is nobody's mistake in one message.
+        """
         items: list[BatchItem] = []
         groups: dict[UUID, tuple[ChannelRecord, list[NewMessage]]] = {}
         accepted = 0
@@ -75,6 +83,8 @@ class MessageService:
             try:
                 data = self._decode(raw)
                 channel, message = await self._prepare(data, Lane.BULK)
+            except Unavailable:
+                raise
             except AppError as error:
                 items.append(BatchItem(index, error.status, problem=problem_of(error, base_url=base_url)))
                 continue

@@ -288,28 +288,28 @@ async def test_a_lost_membership_is_noticed_when_the_memory_ends(
     moments = Moments()
     identity = access(database, envelope, settings, moments)
     token, account = registered["tokens"]["access_token"], registered["account"]["id"]
-    callers = await asyncio.gather(*(identity.authenticate(token, account) for _ in range(20)))
+    callers = await asyncio.gather(*(identity.authenticate(token, account, None) for _ in range(20)))
     assert len({id(caller) for caller in callers}) == 1
     assert callers[0].may("messages:send")
-    assert callers[0] == await identity.authenticate(token, None)
+    assert callers[0] == await identity.authenticate(token, None, None)
 
     async with database.unit_of_work() as session:
         await session.execute(
             text("DELETE FROM memberships WHERE user_id = :user"), {"user": UUID(registered["user"]["id"])}
         )
-    assert await identity.authenticate(token, account) is callers[0]
+    assert await identity.authenticate(token, account, None) is callers[0]
     moments.now += settings.identity.context_cache_seconds
     with pytest.raises(Forbidden) as refused:
-        await identity.authenticate(token, account)
+        await identity.authenticate(token, account, None)
     assert refused.value.code == "not_a_member"
     with pytest.raises(Forbidden) as refused:
-        await identity.authenticate(token, None)
+        await identity.authenticate(token, None, None)
     assert refused.value.code == "no_account"
 
     async with database.unit_of_work() as session:
         await session.execute(text("DELETE FROM users WHERE id = :id"), {"id": UUID(registered["user"]["id"])})
     with pytest.raises(Unauthenticated):
-        await identity.authenticate(token, None)
+        await identity.authenticate(token, None, None)
 
 
 async def test_a_caller_who_leaves_does_not_take_the_answer_from_the_others(
@@ -318,8 +318,8 @@ async def test_a_caller_who_leaves_does_not_take_the_answer_from_the_others(
     identity = access(database, envelope, settings, Moments())
     token = registered["tokens"]["access_token"]
     await identity.tokens.verify(token)
-    leaving = asyncio.create_task(identity.authenticate(token, None))
-    staying = asyncio.create_task(identity.authenticate(token, None))
+    leaving = asyncio.create_task(identity.authenticate(token, None, None))
+    staying = asyncio.create_task(identity.authenticate(token, None, None))
     await asyncio.sleep(0)
     leaving.cancel()
     assert (await staying).user_id == UUID(registered["user"]["id"])
@@ -338,6 +338,6 @@ async def test_an_expired_access_token_says_so(
         clock=lambda: datetime.now(UTC) - timedelta(hours=1),
         new_id=new_id,
     )
-    token = (await past.tokens.signer()).access_token(UUID(registered["user"]["id"]))
+    token = (await past.tokens.signer()).access_token(UUID(registered["user"]["id"]), new_id())
     answer = await client.get("/v1/context", headers={"Authorization": f"Bearer {token}"})
     assert (answer.status_code, answer.json()["code"]) == (401, "token_expired")

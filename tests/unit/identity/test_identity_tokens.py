@@ -17,6 +17,7 @@ from app.domain.identity.tokens import AccessTokens, new_refresh_token, refresh_
 from app.lib.errors import Unauthenticated
 
 USER = UUID("019ab000-0000-7000-8000-000000000001")
+SESSION = UUID("019ab000-0000-7000-8000-000000000002")
 PRIVATE = generate_private_key(65537, 2048)
 STRANGER = generate_private_key(65537, 2048)
 KID = public_jwk(PRIVATE.public_key())["kid"]
@@ -50,7 +51,7 @@ class Bench:
         )
 
     async def issue(self) -> str:
-        return (await self.tokens.signer()).access_token(USER)
+        return (await self.tokens.signer()).access_token(USER, SESSION)
 
     async def refusal(self, token: str) -> str:
         with pytest.raises(Unauthenticated) as caught:
@@ -68,6 +69,7 @@ def claims(**changes: Any) -> dict[str, Any]:
     whole = {
         "iss": "http://turumba.test",
         "sub": str(USER),
+        "sid": str(SESSION),
         "aud": "turumba",
         "iat": now,
         "exp": now + 900,

@@ -12,15 +12,20 @@ GOOD = {
     "TURUMBA_BROKER_URL": "amqp://a:b@localhost",
     "TURUMBA_ENCRYPTION_KEYS": "k:x",
 }
+MORE = {
+    "TURUMBA_API_DATABASE_URL": "postgresql://api:b@localhost/turumba",
+    "TURUMBA_COGNITO_CLIENT_SECRET": "c",
+    "TURUMBA_MAIL_SMTP_PASSWORD": "m",
+}
 
 
 def test_every_secret_can_be_a_file(tmp_path: Path) -> None:
     environ = {}
     for name in SECRETS:
         path = tmp_path / name
-        path.write_text(GOOD[name] + "\n")
+        path.write_text((GOOD | MORE)[name] + "\n")
         environ[f"{name}_FILE"] = str(path)
-    assert read_settings(environ) == read_settings(GOOD)
+    assert read_settings(environ) == read_settings(GOOD | MORE)
 
 
 def test_an_empty_name_is_no_file() -> None:
