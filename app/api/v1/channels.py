@@ -1,6 +1,5 @@
 """Channels and their types."""
 
-import re
 from functools import cache
 from inspect import cleandoc
 from typing import Any
@@ -14,32 +13,19 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.api.deps import Container
 from app.api.guards import requires
+from app.api.preconditions import if_match, tag_of
 from app.api.requests import ApiRequest, list_query, refuse_null
 from app.domain.channels.repository import LISTING
 from app.domain.channels.schemas import ChannelCreate, ChannelOut, ChannelPatch, ChannelTestOut, ChannelTypeOut
-from app.domain.channels.service import ChannelService, version_of
+from app.domain.channels.service import ChannelService
 from app.domain.identity.schemas import Caller
 from app.lib.pagination import Page
 from connectors.contract import StructType
 from connectors.registry import connectors
 
-_ENTITY_TAG = re.compile(r'\s*(W/)?"([\x21\x23-\x7e\x80-\xff]*)"\s*(?:,|$)')
-
-
-def if_match(request: ApiRequest) -> frozenset[str] | None:
-    """The versions a request insists on, None when any will do.
-
-    `If-Match` compares strongly (RFC 9110 §13.1.1), so a weak tag matches nothing, nor does a malformed header.
-    """
-    header = request.headers.get("if-match")
-    if header is None or header.strip() == "*":
-        return None
-    return frozenset(tag for weak, tag in _ENTITY_TAG.findall(header) if not weak)
-
 
 def _tagged(channel: ChannelOut, status_code: int = 200, headers: dict[str, str] | None = None) -> Response[ChannelOut]:
-    tag = {"ETag": f'"{version_of(channel.updated_at)}"'}
-    return Response(channel, status_code=status_code, headers=tag | (headers or {}))
+    return Response(channel, status_code=status_code, headers=tag_of(channel.updated_at) | (headers or {}))
 
 
 def _schema(kind: StructType) -> dict[str, Any]:

@@ -10,8 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.api.deps import Container
 from app.api.guards import requires
+from app.api.preconditions import if_match, tag_of
 from app.api.requests import ApiRequest, list_query, refuse_null
-from app.api.v1.channels import if_match
 from app.domain.identity.schemas import Caller
 from app.domain.smpp_accounts.credentials import bind_passwords, generate_password
 from app.domain.smpp_accounts.repository import LISTING
@@ -22,14 +22,10 @@ from app.domain.smpp_accounts.schemas import (
     SmppAccountOut,
     SmppAccountPatch,
 )
-from app.domain.smpp_accounts.service import SmppAccountService, version_of
+from app.domain.smpp_accounts.service import SmppAccountService
 from app.lib.pagination import Page
 
 _PASSWORDS = bind_passwords()
-
-
-def _tag(account: SmppAccountOut) -> dict[str, str]:
-    return {"ETag": f'"{version_of(account.updated_at)}"'}
 
 
 def provide_smpp_accounts(
@@ -77,7 +73,7 @@ class SmppAccountController(Controller):
         """A password that is not given is generated, and shown in this answer only."""
         made = await accounts.create(data)
         location = {"Location": f"/v1/smpp-accounts/{made.id}"}
-        return Response(made, status_code=201, headers=_tag(made) | location)
+        return Response(made, status_code=201, headers=tag_of(made.updated_at) | location)
 
     @get(
         "/{smpp_account_id:uuid}",
@@ -92,7 +88,7 @@ class SmppAccountController(Controller):
     ) -> Response[SmppAccountOut]:
         """The ETag follows what its owner decided, not its binds."""
         account = await accounts.get(smpp_account_id)
-        return Response(account, headers=_tag(account))
+        return Response(account, headers=tag_of(account.updated_at))
 
     @patch(
         "/{smpp_account_id:uuid}",
@@ -112,7 +108,7 @@ class SmppAccountController(Controller):
             if value is None and field not in CLEARABLE:
                 raise refuse_null(f"/{field}")
         account = await accounts.patch(smpp_account_id, data, if_match(request))
-        return Response(account, headers=_tag(account))
+        return Response(account, headers=tag_of(account.updated_at))
 
     @delete(
         "/{smpp_account_id:uuid}",
@@ -144,4 +140,4 @@ class SmppAccountController(Controller):
     ) -> Response[SmppAccountMade]:
         """The new password is shown in this answer only; binds made with the old one end."""
         made = await accounts.rotate_password(smpp_account_id, if_match(request))
-        return Response(made, headers=_tag(made))
+        return Response(made, headers=tag_of(made.updated_at))

@@ -2,7 +2,6 @@
 
 import unicodedata
 from collections.abc import Collection
-from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -20,22 +19,15 @@ from app.domain.channels.states import ChannelStatus, after_change, after_resume
 from app.lib.clock import Clock
 from app.lib.crypto import CryptoError, Envelope
 from app.lib.db import Scope
-from app.lib.errors import Conflict, FieldError, InvalidValue, NotFound, PreconditionFailed
+from app.lib.errors import Conflict, FieldError, InvalidValue, NotFound
 from app.lib.ids import NewId
 from app.lib.pagination import ListQuery, Page
 from app.lib.problems import field_error
+from app.lib.versions import changed_at, check_version
 from connectors import registry
 from connectors.contract import Connector
 
 S = TypeVar("S", bound=msgspec.Struct)
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_TICK = timedelta(microseconds=1)
-
-
-def version_of(updated_at: datetime) -> str:
-    """The version of a channel's configuration: changes with every decision of its owner, not with its health."""
-    return str((updated_at - _EPOCH) // _TICK)
 
 
 def channel_out(channel: Channel) -> ChannelOut:
@@ -203,8 +195,7 @@ class ChannelService:
         channel = await self._channels.find(channel_id, for_update=for_update)
         if channel is None:
             raise NotFound("There is no such channel.")
-        if if_match is not None and version_of(channel.updated_at) not in if_match:
-            raise PreconditionFailed("The channel has changed since you read it; read it again.")
+        check_version(channel.updated_at, if_match, "channel")
         return channel
 
     async def _move(self, channel: Channel, status: ChannelStatus) -> ChannelOut:
@@ -214,8 +205,7 @@ class ChannelService:
         if changes:
             for name, value in changes.items():
                 setattr(channel, name, value)
-            # Two changes within a tick, or a clock set back, must not look like the same version.
-            channel.updated_at = max(self._clock(), channel.updated_at + _TICK)
+                channel.updated_at = changed_at(self._clock(), channel.updated_at)
             await self._channels.save()
             await announce_change(self._session, channel.id)
         return channel_out(channel)

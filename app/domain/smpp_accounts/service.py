@@ -2,7 +2,6 @@
 
 import unicodedata
 from collections.abc import Callable, Collection
-from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -26,18 +25,12 @@ from app.domain.smpp_accounts.schemas import (
 )
 from app.lib.clock import Clock
 from app.lib.db import Scope
-from app.lib.errors import FieldError, InvalidValue, NotFound, PreconditionFailed
+from app.lib.errors import FieldError, InvalidValue, NotFound
 from app.lib.ids import NewId
 from app.lib.pagination import ListQuery, Page
+from app.lib.versions import changed_at, check_version
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_TICK = timedelta(microseconds=1)
 _SETTINGS = BindSettings.__struct_fields__
-
-
-def version_of(updated_at: datetime) -> str:
-    """The version of an account: changes with every decision of its owner, not with its binds."""
-    return str((updated_at - _EPOCH) // _TICK)
 
 
 def smpp_account_out(account: SmppAccount) -> SmppAccountOut:
@@ -178,8 +171,7 @@ class SmppAccountService:
         account = await self._accounts.find(smpp_account_id, for_update=for_update)
         if account is None:
             raise NotFound("There is no such SMPP account.")
-        if if_match is not None and version_of(account.updated_at) not in if_match:
-            raise PreconditionFailed("The SMPP account has changed since you read it; read it again.")
+        check_version(account.updated_at, if_match, "SMPP account")
         return account
 
     async def _apply(self, account: SmppAccount, changes: dict[str, Any]) -> None:
@@ -187,8 +179,7 @@ class SmppAccountService:
             return
         for name, value in changes.items():
             setattr(account, name, value)
-        # Two changes within a tick, or a clock set back, must not look like the same version.
-        account.updated_at = max(self._clock(), account.updated_at + _TICK)
+        account.updated_at = changed_at(self._clock(), account.updated_at)
         await self._accounts.save()
         await announce_change(self._session, account.id)
 

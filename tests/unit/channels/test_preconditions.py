@@ -1,8 +1,9 @@
 import pytest
 from litestar.testing import RequestFactory
 
+from app.api.preconditions import if_match
 from app.api.requests import ApiRequest
-from app.api.v1.channels import channel_types, if_match
+from app.api.v1.channels import channel_types
 
 
 def request(header: str | None) -> ApiRequest:

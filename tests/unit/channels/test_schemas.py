@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from app.domain.channels.schemas import ChannelCreate, ChannelPatch, Rate
-from app.domain.channels.service import version_of
+from app.lib.versions import version_of
 
 
 def decode(document: Any) -> ChannelCreate:
