@@ -18,6 +18,7 @@ from app.api.middleware import RequestContext
 from app.api.problems import app_error_response, http_exception_response, unexpected_response
 from app.api.requests import ApiRequest
 from app.api.v1.accounts import AccountController
+from app.api.v1.audit_log import AuditLogController
 from app.api.v1.auth import AuthController
 from app.api.v1.channels import ChannelController, ChannelTypeController
 from app.api.v1.context import ContextController, UserController
@@ -51,6 +52,7 @@ CONTROLLERS = [
     MessageController,
     SmppAccountController,
     EventController,
+    AuditLogController,
     HealthController,
     WellKnownController,
     DocsController,

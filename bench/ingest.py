@@ -49,7 +49,9 @@ async def measure() -> None:
         ).json()
         await deliver_one(client, headers, channel["id"])
         (await client.post(f"/v1/channels/{channel['id']}/pause", headers=headers)).raise_for_status()
-        token = headers["Authorization"].removeprefix("Bearer ")
+        made = await client.post("/v1/api-keys", json={"name": "bench", "role": "operator"}, headers=headers)
+        made.raise_for_status()
+        token = made.json()["secret"]
         database = await asyncpg.connect(stack.environment["TURUMBA_DATABASE_URL"])
         bare = start_bare(stack.environment["TURUMBA_DATABASE_URL"])
         try:
@@ -89,7 +91,7 @@ async def measure() -> None:
             "seconds": SECONDS,
             "api_workers": workers,
             "fsync": "on",
-            "auth": "access token",
+            "auth": "API key",
             "load_generator": "wrk, one thread, same machine",
         },
     )

@@ -32,6 +32,18 @@ TABLES = (
     UPDATE accounts a SET path = t.path, suspended = t.suspended FROM tree t WHERE t.id = a.id
     """,
     "CREATE INDEX ix_accounts_path ON accounts USING gin (path)",
+    # The release before this one makes accounts without a path while it is being replaced.
+    """
+    CREATE FUNCTION fill_account_path() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = public AS $$
+    BEGIN
+        NEW.path := coalesce((SELECT path FROM accounts WHERE id = NEW.parent_id), '{}') || NEW.id;
+        RETURN NEW;
+    END $$
+    """,
+    """
+    CREATE TRIGGER fill_path BEFORE INSERT ON accounts
+        FOR EACH ROW WHEN (NEW.path = '{}') EXECUTE FUNCTION fill_account_path()
+    """,
     "CREATE INDEX ix_accounts_closes_at ON accounts (closes_at) WHERE closes_at IS NOT NULL",
     """
     ALTER TABLE users
@@ -60,10 +72,6 @@ TABLES = (
     INSERT INTO sessions (id, user_id, last_used_at, expires_at, revoked_at, created_at)
     SELECT family_id, user_id, max(created_at), max(expires_at), max(revoked_at), min(created_at)
     FROM refresh_tokens GROUP BY family_id, user_id
-    """,
-    """
-    ALTER TABLE refresh_tokens ADD CONSTRAINT fk_refresh_tokens_family_id_sessions
-        FOREIGN KEY (family_id) REFERENCES sessions (id) ON DELETE CASCADE
     """,
     """
     CREATE TABLE email_codes (
@@ -304,12 +312,13 @@ def downgrade() -> None:
     op.execute("REVOKE USAGE ON SCHEMA public FROM turumba_api")
     op.execute("DROP FUNCTION current_accounts()")
     op.execute("DROP FUNCTION about_identity()")
-    op.execute("ALTER TABLE refresh_tokens DROP CONSTRAINT fk_refresh_tokens_family_id_sessions")
     op.execute(
         "DROP TABLE sessions, email_codes, recovery_codes, login_failures, mails, invitations, api_keys, audit_log,"
         " idempotency_keys, rate_limits"
     )
     op.execute("UPDATE roles SET permissions = permissions - 'sub_accounts'")
+    op.execute("DROP TRIGGER fill_path ON accounts")
+    op.execute("DROP FUNCTION fill_account_path()")
     op.execute("UPDATE accounts SET status = 'suspended' WHERE status = 'closing'")
     op.execute(
         "ALTER TABLE accounts DROP CONSTRAINT ck_accounts_status, DROP COLUMN path, DROP COLUMN suspended,"

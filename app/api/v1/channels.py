@@ -18,6 +18,7 @@ from app.api.requests import ApiRequest, list_query, refuse_null
 from app.domain.channels.repository import LISTING
 from app.domain.channels.schemas import ChannelCreate, ChannelOut, ChannelPatch, ChannelTestOut, ChannelTypeOut
 from app.domain.channels.service import ChannelService
+from app.domain.identity.audit.service import AuditTrail
 from app.domain.identity.schemas import Caller
 from app.lib.pagination import Page
 from connectors.contract import StructType
@@ -56,11 +57,19 @@ def channel_types() -> tuple[ChannelTypeOut, ...]:
 
 
 def provide_channels(
-    session: NamedDependency[AsyncSession], container: NamedDependency[Container], caller: NamedDependency[Caller]
+    session: NamedDependency[AsyncSession],
+    container: NamedDependency[Container],
+    caller: NamedDependency[Caller],
+    audit: NamedDependency[AuditTrail],
 ) -> ChannelService:
     """The channels of the caller's account, in the request's unit of work."""
     return ChannelService(
-        session, caller.account_id, envelope=container.envelope, clock=container.clock, new_id=container.new_id
+        session,
+        caller.account_id,
+        envelope=container.envelope,
+        audit=audit,
+        clock=container.clock,
+        new_id=container.new_id,
     )
 
 

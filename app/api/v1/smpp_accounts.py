@@ -12,6 +12,7 @@ from app.api.deps import Container
 from app.api.guards import requires
 from app.api.preconditions import if_match, tag_of
 from app.api.requests import ApiRequest, list_query, refuse_null
+from app.domain.identity.audit.service import AuditTrail
 from app.domain.identity.schemas import Caller
 from app.domain.smpp_accounts.credentials import bind_passwords, generate_password
 from app.domain.smpp_accounts.repository import LISTING
@@ -29,7 +30,10 @@ _PASSWORDS = bind_passwords()
 
 
 def provide_smpp_accounts(
-    session: NamedDependency[AsyncSession], container: NamedDependency[Container], caller: NamedDependency[Caller]
+    session: NamedDependency[AsyncSession],
+    container: NamedDependency[Container],
+    caller: NamedDependency[Caller],
+    audit: NamedDependency[AuditTrail],
 ) -> SmppAccountService:
     """The SMPP accounts of the caller's account, in the request's unit of work."""
     return SmppAccountService(
@@ -38,6 +42,7 @@ def provide_smpp_accounts(
         channels=container.channels,
         passwords=_PASSWORDS,
         make_password=generate_password,
+        audit=audit,
         clock=container.clock,
         new_id=container.new_id,
     )

@@ -16,6 +16,7 @@ from app.domain.channels.models import Channel
 from app.domain.channels.repository import ChannelRepository
 from app.domain.channels.schemas import ChannelCreate, ChannelOut, ChannelPatch, ChannelTestOut, Rate
 from app.domain.channels.states import ChannelStatus, after_change, after_resume, ready_status
+from app.domain.identity.audit.service import AuditTrail
 from app.lib.clock import Clock
 from app.lib.crypto import CryptoError, Envelope
 from app.lib.db import Scope
@@ -74,12 +75,20 @@ class ChannelService:
     """
 
     def __init__(
-        self, session: AsyncSession, account_id: UUID, *, envelope: Envelope, clock: Clock, new_id: NewId
+        self,
+        session: AsyncSession,
+        account_id: UUID,
+        *,
+        envelope: Envelope,
+        audit: AuditTrail,
+        clock: Clock,
+        new_id: NewId,
     ) -> None:
         self._session = session
         self._account_id = account_id
         self._channels = ChannelRepository(session, Scope(account_id))
         self._envelope = envelope
+        self._audit = audit
         self._clock = clock
         self._new_id = new_id
 
@@ -119,7 +128,9 @@ class ChannelService:
         )
         await self._channels.add(channel)
         await announce_change(self._session, channel_id)
-        return channel_out(channel)
+        made = channel_out(channel)
+        await self._record("created", channel_id, after=made)
+        return made
 
     async def patch(self, channel_id: UUID, data: ChannelPatch, if_match: Collection[str] | None = None) -> ChannelOut:
         """Change what is sent. Raises `Conflict` when the name is taken. A change of nothing keeps the version."""
@@ -141,21 +152,22 @@ class ChannelService:
             changes["credentials"] = seal(self._envelope, channel_id, credentials)
         if "config" in changes or "credentials" in changes:
             changes["status"] = after_change(ChannelStatus(channel.status), connector.sent_by).value
-        return await self._apply(channel, changes)
+        return await self._apply(channel, changes, "updated")
 
     async def delete(self, channel_id: UUID, if_match: Collection[str] | None = None) -> None:
         """End the channel. Its messages keep naming it; its credentials are forgotten at once."""
         channel = await self._find(channel_id, for_update=True, if_match=if_match)
-        await self._apply(channel, {"deleted_at": self._clock(), "credentials": None})
+        await self._apply(channel, {"deleted_at": self._clock(), "credentials": None}, "deleted")
 
     async def pause(self, channel_id: UUID) -> ChannelOut:
         """Stop sending; what is accepted meanwhile waits. Pausing twice is pausing once."""
-        return await self._move(await self._find(channel_id, for_update=True), ChannelStatus.PAUSED)
+        return await self._move(await self._find(channel_id, for_update=True), ChannelStatus.PAUSED, "paused")
 
     async def resume(self, channel_id: UUID) -> ChannelOut:
         """Send again."""
         channel = await self._find(channel_id, for_update=True)
-        return await self._move(channel, after_resume(ChannelStatus(channel.status), _connector_of(channel).sent_by))
+        status = after_resume(ChannelStatus(channel.status), _connector_of(channel).sent_by)
+        return await self._move(channel, status, "resumed")
 
     async def connect(self, channel_id: UUID) -> ChannelOut:
         """Ask the sender to try again now. Raises `Conflict` for a paused channel."""
@@ -163,7 +175,7 @@ class ChannelService:
         if channel.status == ChannelStatus.PAUSED:
             raise Conflict("The channel is paused; resume it first.", code="channel_paused")
         # Announced even from `connecting` to `connecting`: the wish is a new attempt, not the word.
-        return await self._apply(channel, {"status": ready_status(_connector_of(channel).sent_by).value})
+        return await self._apply(channel, {"status": ready_status(_connector_of(channel).sent_by).value}, "reconnected")
 
     async def test(self, channel_id: UUID) -> ChannelTestOut:
         """Whether the channel could send now, as far as can be known without sending."""
@@ -198,17 +210,36 @@ class ChannelService:
         check_version(channel.updated_at, if_match, "channel")
         return channel
 
-    async def _move(self, channel: Channel, status: ChannelStatus) -> ChannelOut:
-        return await self._apply(channel, {} if channel.status == status else {"status": status.value})
+    async def _move(self, channel: Channel, status: ChannelStatus, action: str) -> ChannelOut:
+        return await self._apply(channel, {} if channel.status == status else {"status": status.value}, action)
 
-    async def _apply(self, channel: Channel, changes: dict[str, Any]) -> ChannelOut:
+    async def _apply(self, channel: Channel, changes: dict[str, Any], action: str) -> ChannelOut:
         if changes:
+            before = channel_out(channel)
             for name, value in changes.items():
                 setattr(channel, name, value)
                 channel.updated_at = changed_at(self._clock(), channel.updated_at)
             await self._channels.save()
             await announce_change(self._session, channel.id)
+            after = None if action == "deleted" else channel_out(channel)
+            masked = ("credentials",) if "credentials" in changes else ()
+            await self._record(action, channel.id, before=before, after=after, masked=masked)
         return channel_out(channel)
+
+    async def _record(
+        self,
+        action: str,
+        channel_id: UUID,
+        *,
+        before: ChannelOut | None = None,
+        after: ChannelOut | None = None,
+        masked: Collection[str] = (),
+    ) -> None:
+        # What its sender reports is nobody's deed.
+        before, after = (None if each is None else msgspec.structs.replace(each, health={}) for each in (before, after))
+        await self._audit.record(
+            self._account_id, action, "channel", channel_id, before=before, after=after, masked=masked
+        )
 
 
 def _connector_of(channel: Channel) -> Connector:

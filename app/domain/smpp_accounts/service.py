@@ -11,6 +11,7 @@ from msgspec import UNSET
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.domain.channels.directory import ChannelDirectory
+from app.domain.identity.audit.service import AuditTrail
 from app.domain.identity.passwords import Passwords
 from app.domain.smpp_accounts.events import announce_change
 from app.domain.smpp_accounts.models import SmppAccount
@@ -76,6 +77,7 @@ class SmppAccountService:
         channels: ChannelDirectory,
         passwords: Passwords,
         make_password: Callable[[], str],
+        audit: AuditTrail,
         clock: Clock,
         new_id: NewId,
     ) -> None:
@@ -85,6 +87,7 @@ class SmppAccountService:
         self._channels = channels
         self._passwords = passwords
         self._make_password = make_password
+        self._audit = audit
         self._clock = clock
         self._new_id = new_id
 
@@ -121,6 +124,7 @@ class SmppAccountService:
         )
         await self._accounts.add(account)
         await announce_change(self._session, account.id)
+        await self._record("created", account.id, after=smpp_account_out(account))
         return SmppAccountMade(**_fields(account), password=password if data.password is None else UNSET)
 
     async def patch(
@@ -144,21 +148,23 @@ class SmppAccountService:
         changes = {name: value for name, value in changes.items() if getattr(account, name) != value}
         if "password" in sent:
             changes["password_hash"] = await self._passwords.hash(sent["password"])
-        await self._apply(account, changes)
+        await self._apply(account, changes, "updated")
         return smpp_account_out(account)
 
     async def rotate_password(self, smpp_account_id: UUID, if_match: Collection[str] | None = None) -> SmppAccountMade:
         """A new password, shown in the answer only; binds made with the old one end."""
         account = await self._find(smpp_account_id, for_update=True, if_match=if_match)
         password = self._make_password()
-        await self._apply(account, {"password_hash": await self._passwords.hash(password)})
+        await self._apply(account, {"password_hash": await self._passwords.hash(password)}, "password_rotated")
         return SmppAccountMade(**_fields(account), password=password)
 
     async def delete(self, smpp_account_id: UUID, if_match: Collection[str] | None = None) -> None:
         """End it: its binds end, its messages stay, its system_id is free again."""
         account = await self._find(smpp_account_id, for_update=True, if_match=if_match)
+        before = smpp_account_out(account)
         await self._accounts.remove(account)
         await announce_change(self._session, account.id)
+        await self._record("deleted", before.id, before=before)
 
     async def _check_channel(self, channel_id: UUID, errors: list[FieldError]) -> None:
         channel = await self._channels.get(self._account_id, channel_id)
@@ -174,14 +180,30 @@ class SmppAccountService:
         check_version(account.updated_at, if_match, "SMPP account")
         return account
 
-    async def _apply(self, account: SmppAccount, changes: dict[str, Any]) -> None:
+    async def _apply(self, account: SmppAccount, changes: dict[str, Any], action: str) -> None:
         if not changes:
             return
+        before = smpp_account_out(account)
         for name, value in changes.items():
             setattr(account, name, value)
         account.updated_at = changed_at(self._clock(), account.updated_at)
         await self._accounts.save()
         await announce_change(self._session, account.id)
+        masked = ("password",) if "password_hash" in changes else ()
+        await self._record(action, account.id, before=before, after=smpp_account_out(account), masked=masked)
+
+    async def _record(
+        self,
+        action: str,
+        smpp_account_id: UUID,
+        *,
+        before: SmppAccountOut | None = None,
+        after: SmppAccountOut | None = None,
+        masked: Collection[str] = (),
+    ) -> None:
+        await self._audit.record(
+            self._account_id, action, "smpp_account", smpp_account_id, before=before, after=after, masked=masked
+        )
 
 
 def _checked(settings: BindSettings, errors: list[FieldError]) -> BindSettings:

@@ -1,5 +1,6 @@
 """Writing down who did what, in the transaction in which it was done. Nothing here commits."""
 
+from collections.abc import Collection
 from typing import Any
 from uuid import UUID
 
@@ -12,6 +13,9 @@ from app.domain.identity.models import AuditEntry
 from app.domain.identity.schemas import Caller, Origin
 from app.lib.ids import NewId
 from app.lib.pagination import ListQuery, Page
+
+MASK = "***"
+"""What stands for a secret that was replaced."""
 
 
 class AuditTrail:
@@ -32,13 +36,14 @@ class AuditTrail:
         *,
         before: msgspec.Struct | None = None,
         after: msgspec.Struct | None = None,
+        masked: Collection[str] = (),
         by: ActorOut | None = None,
     ) -> None:
         """Write an entry in the log of `account_id`.
 
         `action` is a verb in the past, e.g. `created`, `updated`, `suspended`, `logged_in`; `resource_type` is in the
         singular, e.g. `api_key`. `before` and `after` are what the resource's route shows: never a stored row, never a
-        struct that carries a secret.
+        struct that carries a secret. `masked` names secrets that were replaced: the log shows that, not them.
         """
         actor = by or self._actor()
         await insert_entry(
@@ -53,7 +58,7 @@ class AuditTrail:
                 resource_type=resource_type,
                 resource_id=resource_id,
                 before=_document(before),
-                after=_document(after),
+                after=_document(after, masked),
                 ip=self._origin.ip,
                 user_agent=self._origin.user_agent,
                 request_id=self._origin.request_id,
@@ -73,11 +78,11 @@ async def audit_page(session: AsyncSession, account_id: UUID, query: ListQuery) 
     return Page([_entry_out(entry) for entry in page.items], page.next_cursor, page.total)
 
 
-def _document(value: msgspec.Struct | None) -> dict[str, Any] | None:
+def _document(value: msgspec.Struct | None, masked: Collection[str] = ()) -> dict[str, Any] | None:
     if value is None:
         return None
     document: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(value))
-    return document
+    return document | dict.fromkeys(masked, MASK)
 
 
 def _entry_out(entry: AuditEntry) -> AuditEntryOut:

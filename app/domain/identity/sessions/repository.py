@@ -72,7 +72,8 @@ async def use_refresh_token(session: AsyncSession, token_hash: bytes) -> UUID | 
     user_id: UUID | None = await session.scalar(
         text(
             "UPDATE refresh_tokens SET used_at = now(), updated_at = now() WHERE token_hash = :hash"
-            " AND used_at IS NULL AND revoked_at IS NULL AND expires_at > now() RETURNING user_id"
+            " AND used_at IS NULL AND revoked_at IS NULL AND expires_at > now()"
+            " AND EXISTS (SELECT FROM sessions s WHERE s.id = family_id AND s.revoked_at IS NULL) RETURNING user_id"
         ),
         {"hash": token_hash},
     )
