@@ -205,8 +205,20 @@ async def _serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     simulator = Simulator(settings)
+    started_up, wanted = False, False
+
+    def hang_up() -> None:
+        nonlocal wanted
+        wanted = True
+        if started_up:
+            _reload(simulator, path, overrides)
+
+    # Before the port opens: whoever sees it open may send the signal, and one that is not expected ends the process.
+    loop.add_signal_handler(signal.SIGHUP, hang_up)
     async with simulator:
-        loop.add_signal_handler(signal.SIGHUP, _reload, simulator, path, overrides)
+        started_up = True
+        if wanted:
+            _reload(simulator, path, overrides)
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         click.echo(msgspec.json.encode({"listening": f"{host}:{simulator.port}"}))
         sys.stdout.flush()
