@@ -15,10 +15,13 @@ import click
 from granian import Granian
 from granian.constants import HTTPModes, Interfaces, Loops
 
+from app.cli_accounts import accounts
 from app.cli_orphans import orphans
 from app.domain.channels.directory import ChannelDirectory
 from app.domain.channels.rewrap import rewrap_channels
-from app.domain.identity.rewrap import rewrap_signing_keys
+from app.domain.idempotency.rewrap import rewrap_answers
+from app.domain.identity.rewrap import rewrap_identity
+from app.domain.mails.rewrap import rewrap_mails
 from app.domain.messages.requeue import FIRST, requeue_some
 from app.domain.outbox.relay import Relay
 from app.lib.broker import Publisher
@@ -221,7 +224,12 @@ def rewrap() -> None:
         database = Database(settings.database.url, process="keys", pool_size=1)
         try:
             envelope = Envelope(parse_keys(settings.encryption_keys))
-            return await rewrap_signing_keys(database, envelope) + await rewrap_channels(database, envelope)
+            return (
+                await rewrap_identity(database, envelope)
+                + await rewrap_mails(database, envelope)
+                + await rewrap_channels(database, envelope)
+                + await rewrap_answers(database, envelope)
+            )
         finally:
             await database.close()
 
@@ -242,4 +250,5 @@ def show_settings() -> None:
         click.echo(f"{name:44} {kind:24} {'required' if required else 'optional'}")
 
 
+main.add_command(accounts)
 main.add_command(orphans)

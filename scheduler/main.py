@@ -7,12 +7,15 @@ from datetime import UTC, datetime
 import click
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
+from app.lib.crypto import Envelope, parse_keys
 from app.lib.db import Database
 from app.lib.errors import Unavailable
 from app.lib.logging import get_logger
 from app.lib.service import Stop, run_process
 from app.settings import Settings, settings_for
+from scheduler.jobs.accounts import purge_accounts
 from scheduler.jobs.inbound import deliver_overdue_parts, rematch_receipts
+from scheduler.jobs.mails import MailDelivery
 from scheduler.jobs.queues import QueueWatch
 from scheduler.jobs.retries import enqueue_retries
 from scheduler.jobs.upkeep import declare_orphans, make_partitions, prune
@@ -29,10 +32,12 @@ JOBS: tuple[tuple[Job, float], ...] = (
     (declare_orphans, 30.0),
     (make_partitions, 3600.0),
     (prune, 3600.0),
+    (purge_accounts, 300.0),
 )
 """Each job and the seconds between its ticks."""
 
 QUEUE_LOOK_SECONDS = 30.0
+MAIL_SECONDS = 2.0
 
 
 async def run_scheduler(settings: Settings, stop: Stop) -> None:
@@ -40,6 +45,7 @@ async def run_scheduler(settings: Settings, stop: Stop) -> None:
     database = Database(settings.database.url, process="scheduler", pool_size=4)
     leader = Leader(database)
     queues = QueueWatch(settings.broker.url)
+    mails = MailDelivery(settings.mail, Envelope(parse_keys(settings.encryption_keys)))
     # APScheduler only ticks here: what is due, and to whom, is decided by rows and locks in PostgreSQL.
     ticker = AsyncIOScheduler(timezone=UTC)
     lock = asyncio.Lock()
@@ -58,7 +64,7 @@ async def run_scheduler(settings: Settings, stop: Stop) -> None:
         except Exception:
             log.exception("job failed", job=job.__name__)
 
-    for job, seconds in (*JOBS, (queues.find_deserted, QUEUE_LOOK_SECONDS)):
+    for job, seconds in (*JOBS, (queues.find_deserted, QUEUE_LOOK_SECONDS), (mails.deliver_mails, MAIL_SECONDS)):
         ticker.add_job(
             tick,
             "interval",

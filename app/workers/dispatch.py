@@ -56,6 +56,9 @@ SEND_SECONDS = 35.0
 
 POLL_SECONDS = 5.0
 
+PAUSED_SECONDS = 0.2
+"""How often a batch whose channel was paused looks whether its queue is left alone by now."""
+
 
 class Dispatcher:
     """Keeps one subscriber for each lane of each channel that this worker may send for."""
@@ -113,7 +116,7 @@ class Dispatcher:
 
     async def _follow(self, wanted: dict[str, UUID]) -> None:
         for name in self._subscribers.keys() - wanted.keys():
-            await self._subscribers.pop(name).stop()
+            await _end(self._subscribers.pop(name))
         new = wanted.keys() - self._subscribers.keys()
         if new:
             await declare_one_by_one(self._database, self._url, self._topology, sorted(new))
@@ -125,8 +128,8 @@ class Dispatcher:
                 persistent=False,
             )
             subscriber(self._consume)
-            await subscriber.start()
             self._subscribers[name] = subscriber
+            await subscriber.start()
 
     async def _consume(self, message: RabbitMessage) -> None:
         try:
@@ -135,10 +138,17 @@ class Dispatcher:
             log.exception("unreadable dispatch batch")
             await message.reject(requeue=False)
             return
-        failures = 0
+        queue = dispatch_queue(batch.channel_id, batch.lane.value)
+        failures, begin = 0, 0
         while not self._stop.requested:
             try:
-                await self._send(batch)
+                await self._send(batch, begin)
+            except _PausedError as paused:
+                begin = paused.position
+                if queue not in self._subscribers:
+                    # The rest waits there: what was sent of it is known by its claims.
+                    break
+                await self._stop.wait(PAUSED_SECONDS)
             except Unavailable as error:
                 failures += 1
                 wait = backoff(failures, most=5.0)
@@ -149,9 +159,12 @@ class Dispatcher:
                 return
         await message.nack(requeue=True)
 
-    async def _send(self, batch: DispatchBatch) -> None:
-        channel = await self._directory.get(batch.account_id, batch.channel_id)
-        for start in range(0, len(batch.messages), CLAIM_SIZE):
+    async def _send(self, batch: DispatchBatch, begin: int) -> None:
+        for start in range(begin, len(batch.messages), CLAIM_SIZE):
+            # Asked again each time: a large batch to a slow provider must not outlast a pause by minutes.
+            channel = await self._directory.get(batch.account_id, batch.channel_id)
+            if channel is not None and channel.paused and not channel.deleted:
+                raise _PausedError(start)
             await self._send_some(batch, channel, batch.messages[start : start + CLAIM_SIZE])
 
     async def _send_some(
@@ -223,6 +236,27 @@ class Dispatcher:
             failures += 1
             if await self._stop.wait(backoff(failures, most=5.0)):
                 raise Unavailable("The process ends before the results could be reported.")
+
+
+class _PausedError(Exception):
+    """Nothing is to be sent for the channel of a batch for now; `position` is the first message that waits."""
+
+    def __init__(self, position: int) -> None:
+        super().__init__()
+        self.position = position
+
+
+async def _end(subscriber: RabbitSubscriber) -> None:
+    """Stop consuming, and wait for what is being sent.
+
+    RabbitMQ is told first: what it delivered to a subscriber that no longer runs would stay unsettled, and unsent, for
+    as long as the connection lives.
+    """
+    queue, tag = subscriber._queue_obj, subscriber._consumer_tag
+    if queue is not None and tag is not None and not queue.channel.is_closed:
+        await queue.cancel(tag)
+        subscriber._consumer_tag = None
+    await subscriber.stop()
 
 
 async def _forward(event: asyncio.Event, to: asyncio.Event) -> None:

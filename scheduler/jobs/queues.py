@@ -20,8 +20,14 @@ log = get_logger(__name__)
 CONNECT_SECONDS = 10.0
 CALL_SECONDS = 10.0
 
-# Only an active channel must be consumed: a paused one is not, and a sender without a bind takes nothing either.
-_ACTIVE = text("SELECT id FROM channels WHERE status = 'active' AND deleted_at IS NULL ORDER BY id")
+# Only an active channel must be consumed: a paused one is not, nor is any of a suspended account, and a sender without
+# a bind takes nothing either.
+_ACTIVE = text(
+    """
+    SELECT c.id FROM channels c JOIN accounts a ON a.id = c.account_id
+    WHERE c.status = 'active' AND c.deleted_at IS NULL AND NOT a.suspended ORDER BY c.id
+    """
+)
 
 
 class QueueWatch:

@@ -21,6 +21,16 @@ _PRUNE = (
     text("DELETE FROM inbound_keys WHERE seen_at < now() - interval '7 days'"),
     text("DELETE FROM parked_receipts WHERE parked_at < now() - interval '30 days'"),
     text("DELETE FROM events WHERE id < uuid7_floor(now() - interval '30 days')"),
+    text("DELETE FROM mails WHERE created_at < now() - interval '7 days'"),
+    # A day after they are of no use: how many were sent within an hour is counted by them.
+    text("DELETE FROM email_codes WHERE expires_at < now() - interval '1 day'"),
+    text("DELETE FROM sessions WHERE expires_at < now() - interval '7 days'"),
+    # After the longest wait and the time in which every failure is forgiven.
+    text("DELETE FROM login_failures WHERE last_failed_at < now() - interval '1 day'"),
+    text("DELETE FROM invitations WHERE greatest(expires_at, accepted_at) < now() - interval '90 days'"),
+    text("DELETE FROM audit_log WHERE created_at < now() - interval '400 days'"),
+    text("DELETE FROM idempotency_keys WHERE created_at < now() - interval '24 hours'"),
+    text("DELETE FROM rate_limits WHERE updated_at < now() - interval '1 day'"),
 )
 
 
@@ -39,7 +49,7 @@ async def declare_orphans(database: Database) -> None:
 
 
 async def prune(database: Database) -> None:
-    """Remove the memory of what can no longer be redelivered, and the events of accounts that are a month old."""
+    """Remove what has served: the memory of what can no longer be redelivered, old events, mails, codes, sessions."""
     for statement in _PRUNE:
         async with database.unit_of_work() as session:
             await session.execute(statement)

@@ -9,13 +9,16 @@ from uuid import UUID
 
 import msgspec
 from sqlalchemy import Select, func, select, text
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.domain.channels.credentials import unseal
-from app.domain.channels.events import CHANNEL_CHANGED
+from app.domain.channels.events import CHANNEL_CHANGED, all_were_announced
 from app.domain.channels.models import Channel
 from app.domain.channels.states import REPORTABLE, ChannelStatus
 from app.domain.events.channels import link_events
 from app.domain.events.service import record_events
+from app.domain.identity.accounts.settings import sending_defaults
+from app.domain.identity.models import Account
 from app.lib.crypto import CryptoError, Envelope
 from app.lib.db import Database, Scope
 from app.lib.ids import NewId, new_id
@@ -36,10 +39,11 @@ class UnreadableChannelError(Exception):
 class ChannelRecord(msgspec.Struct, frozen=True, kw_only=True):
     """A channel as senders use it.
 
-    `config` is an instance of the connector's config struct and `default_from` its field of that name.
-    `rate_per_second` counts segments for SMS and messages elsewhere, None is unlimited. `version` changes whenever the
-    owner changed anything. A deleted channel still has a record, so that what was queued for it can be told why it
-    fails.
+    `config` is an instance of the connector's config struct and `default_from` its field of that name, or else that of
+    the account. A recipient without a plus is a number of `default_country`; None refuses it. `rate_per_second` counts
+    segments for SMS and messages elsewhere, None is unlimited. `version` changes whenever the owner changed anything
+    about the channel. `suspended` is what its account is. A deleted channel still has a record, so that what was queued
+    for it can be told why it fails.
     """
 
     id: UUID
@@ -53,14 +57,23 @@ class ChannelRecord(msgspec.Struct, frozen=True, kw_only=True):
     status: ChannelStatus
     deleted: bool
     version: datetime
+    default_country: str | None
+    suspended: bool
 
     @property
     def paused(self) -> bool:
-        """Whether the owner wants nothing to be sent for now."""
-        return self.status is ChannelStatus.PAUSED
+        """Whether nothing is to be sent for now: the owner's wish, or the account is suspended."""
+        return self.status is ChannelStatus.PAUSED or self.suspended
 
 
-def record_of(channel: Channel) -> ChannelRecord:
+class _Tenant(msgspec.Struct, frozen=True):
+    """What of its account decides about a channel."""
+
+    suspended: bool
+    settings: dict[str, Any]
+
+
+def record_of(channel: Channel, tenant: _Tenant) -> ChannelRecord:
     """A row → its record; raises `UnreadableChannelError`."""
     connector = registry.get(channel.type)
     if connector is None:
@@ -70,18 +83,21 @@ def record_of(channel: Channel) -> ChannelRecord:
     except msgspec.ValidationError as error:
         raise UnreadableChannelError(f"channel {channel.id}: {error}") from error
     rate = channel.rate or {}
+    defaults = sending_defaults(tenant.settings)
     return ChannelRecord(
         id=channel.id,
         account_id=channel.account_id,
         type=channel.type,
         name=channel.name,
         config=config,
-        default_from=getattr(config, "default_from", None),
+        default_from=getattr(config, "default_from", None) or defaults.sender,
         rate_per_second=float(rate["per_second"]) if rate else None,
         burst=rate.get("burst"),
         status=ChannelStatus(channel.status),
         deleted=channel.deleted_at is not None,
         version=channel.updated_at,
+        default_country=defaults.country,
+        suspended=tenant.suspended,
     )
 
 
@@ -109,6 +125,8 @@ class ChannelDirectory:
         self._cached: dict[UUID, tuple[float, ChannelRecord]] = {}
         self._loading: dict[tuple[UUID, UUID], asyncio.Task[ChannelRecord | None]] = {}
         self._subscribers: set[ChangeCallback] = set()
+        # So that whoever changes the defaults of an account sends with them by the next request.
+        database.when_committed(self._committed)
 
     async def get(self, account_id: UUID, channel_id: UUID) -> ChannelRecord | None:
         """A channel of the account, deleted ones too; None when there is none.
@@ -146,11 +164,11 @@ class ChannelDirectory:
 
     async def _read(self, statement: Select[tuple[Channel]]) -> list[ChannelRecord]:
         async with self._database.reading() as session:
-            channels = (await session.execute(statement.order_by(Channel.id))).scalars().all()
+            rows = (await session.execute(_with_tenant(statement.order_by(Channel.id)))).all()
         records = []
-        for channel in channels:
+        for channel, suspended, settings in rows:
             try:
-                records.append(record_of(channel))
+                records.append(record_of(channel, _Tenant(suspended, settings)))
             except UnreadableChannelError as error:
                 log.error("channel left out", channel_id=str(channel.id), reason=str(error))
         return records
@@ -232,8 +250,12 @@ class ChannelDirectory:
     async def _load(self, account_id: UUID, channel_id: UUID) -> ChannelRecord | None:
         statement = Scope(account_id).select(Channel).where(Channel.id == channel_id)
         async with self._database.reading(account_id) as session:
-            channel = (await session.execute(statement)).scalar_one_or_none()
-        return None if channel is None else record_of(channel)
+            row = (await session.execute(_with_tenant(statement))).one_or_none()
+        return None if row is None else record_of(row[0], _Tenant(row[1], row[2]))
+
+    def _committed(self, session: AsyncSession) -> None:
+        if all_were_announced(session):
+            self.forget(None)
 
     def _loaded(self, key: tuple[UUID, UUID], task: "asyncio.Task[ChannelRecord | None]") -> None:
         current = self._loading.get(key) is task
@@ -247,6 +269,11 @@ class ChannelDirectory:
             while len(self._cached) >= MAX_CACHED:
                 del self._cached[next(iter(self._cached))]
             self._cached[record.id] = (self._monotonic() + self._cache_seconds, record)
+
+
+def _with_tenant(statement: Select[tuple[Channel]]) -> Select[tuple[Channel, bool, dict[str, Any]]]:
+    joined = statement.join(Account, Account.id == Channel.account_id)
+    return joined.add_columns(Account.suspended, Account.settings)
 
 
 _REPORTED = text(

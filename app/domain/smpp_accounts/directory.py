@@ -41,7 +41,7 @@ class SmppAccountRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 _COLUMNS = """
     SELECT s.id, s.account_id, s.channel_id, s.name, s.system_id, s.password_hash, s.settings, s.updated_at,
-           s.enabled AND a.status = 'active' AS enabled
+           s.enabled AND NOT a.suspended AS enabled
     FROM smpp_accounts s JOIN accounts a ON a.id = s.account_id
 """
 _FIND = text(f"{_COLUMNS} WHERE s.system_id = :system_id")

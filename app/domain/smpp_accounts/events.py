@@ -11,7 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 SMPP_ACCOUNT_CHANGED = "turumba_smpp_account_changed"
-"""The NOTIFY channel; the payload is the id of an SMPP account that was made, changed or deleted."""
+"""The NOTIFY channel; the payload is the id of an SMPP account that was made, changed or deleted, or `all`."""
 
 MAX_ITEMS = 100
 """Most receipts and messages in one delivery. After a crash the rest of one is repeated, so it is not larger."""
@@ -66,4 +66,12 @@ async def announce_change(session: AsyncSession, smpp_account_id: UUID) -> None:
     await session.execute(
         text("SELECT pg_notify(:notify_channel, :payload)"),
         {"notify_channel": SMPP_ACCOUNT_CHANGED, "payload": str(smpp_account_id)},
+    )
+
+
+async def announce_all(session: AsyncSession) -> None:
+    """Tell all daemons, when the transaction commits, that any of the accounts may be seen differently now."""
+    await session.execute(
+        text("SELECT pg_notify(:notify_channel, 'all')"),
+        {"notify_channel": SMPP_ACCOUNT_CHANGED},
     )

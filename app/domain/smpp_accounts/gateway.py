@@ -79,9 +79,9 @@ class SmppGateway:
         await self._waker.stop()
 
     async def route(self, account: SmppAccountRecord) -> Route | None:
-        """Where an account's messages go; None when its channel was deleted."""
+        """Where an account's messages go; None when its channel was deleted, or its tenant is suspended."""
         channel = await self._channels.get(account.account_id, account.channel_id)
-        if channel is None or channel.deleted:
+        if channel is None or channel.deleted or channel.suspended:
             return None
         connector = registry.get(channel.type)
         return Route(channel, connector is not None and connector.sent_by == "smppd")

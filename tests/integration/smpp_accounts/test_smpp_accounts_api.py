@@ -200,7 +200,7 @@ async def test_a_record_is_disabled_while_its_tenant_is_suspended(
     assert (record.enabled, [str(network) for network in record.networks]) == (True, ["192.0.2.7/32"])
     async with database.unit_of_work() as session:
         await session.execute(
-            text("UPDATE accounts SET status = 'suspended' WHERE id = :id"), {"id": UUID(made["account_id"])}
+            text("UPDATE accounts SET suspended = true WHERE id = :id"), {"id": UUID(made["account_id"])}
         )
     found = (await directory.read([record.id]))[record.id]
     assert not found.enabled

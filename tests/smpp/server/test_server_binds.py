@@ -67,7 +67,7 @@ async def test_binds_end_when_the_tenant_is_suspended(port: int, tenant: Tenant,
     app = await tenant.bind(port)
     async with server_database.unit_of_work() as session:
         await session.execute(
-            text("UPDATE accounts SET status = 'suspended' WHERE id = :id"), {"id": tenant.account["account_id"]}
+            text("UPDATE accounts SET suspended = true WHERE id = :id"), {"id": tenant.account["account_id"]}
         )
     await app.until(lambda: app.unbound)
     assert await refused(port, tenant) == RINVSYSID
