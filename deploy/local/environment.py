@@ -38,6 +38,9 @@ def product_environment(
         "TURUMBA_LOG_FORMAT": "json",
         "TURUMBA_SMPPD_ADMIN_SOCKET": str(_admin_socket(installation)),
     }
+    if given.get("TURUMBA_API_HOST", LOOPBACK) == LOOPBACK:
+        # Codes and invitations can be read without an SMTP server, by whoever is on this machine.
+        ours["TURUMBA_MAIL_OUTBOX_PAGE"] = "true"
     return {**ours, **servers, **given}
 
 

@@ -33,11 +33,10 @@ class LoginService:
         self._new_id = new_id
         self._origin = origin
 
-    async def open(self, user: KnownUser) -> TokenPair:
+    async def open(self, user: KnownUser, session_id: UUID) -> TokenPair:
         """Begin a session for a user whose password was checked."""
         if user.new_hash is not None:
             await replace_password_hash(self._session, user.user_id, user.old_hash, user.new_hash)
-        session_id = self._new_id()
         await insert_session(self._session, session_id, user.user_id, self._origin, self._refresh_seconds)
         return await self._issue(user.user_id, session_id)
 
@@ -57,7 +56,8 @@ class LoginService:
                 await revoke_session(self._session, family_id)
                 await announce_change(self._session)
             return None
-        await extend_session(self._session, family_id, self._refresh_seconds)
+        if not await extend_session(self._session, family_id, self._refresh_seconds):
+            return None
         return await self._issue(user_id, family_id)
 
     async def _issue(self, user_id: UUID, family_id: UUID) -> TokenPair:
