@@ -6,6 +6,9 @@ from datetime import datetime
 from app.api.requests import ApiRequest
 from app.lib.versions import version_of
 
+VERSION_END = "-"
+"""Stands between the version and the digest of one representation of it (app.api.conditional)."""
+
 _ENTITY_TAG = re.compile(r'\s*(W/)?"([\x21\x23-\x7e\x80-\xff]*)"\s*(?:,|$)')
 
 
@@ -17,7 +20,7 @@ def if_match(request: ApiRequest) -> frozenset[str] | None:
     header = request.headers.get("if-match")
     if header is None or header.strip() == "*":
         return None
-    return frozenset(tag for weak, tag in _ENTITY_TAG.findall(header) if not weak)
+    return frozenset(tag.partition(VERSION_END)[0] for weak, tag in _ENTITY_TAG.findall(header) if not weak)
 
 
 def tag_of(updated_at: datetime) -> dict[str, str]:

@@ -17,7 +17,14 @@ MAX_SEGMENTS = 10
 MAX_METADATA_BYTES = 4096
 MAX_VALIDITY = 604_800
 
-Recipient = Annotated[str, Meta(description="The recipient in E.164.", examples=["+251911000100"], max_length=64)]
+Recipient = Annotated[
+    str,
+    Meta(
+        description="The recipient in E.164, or as it is dialled in the account's default country.",
+        examples=["+251911000100"],
+        max_length=64,
+    ),
+]
 
 
 class MessageCreate(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, rename={"sender": "from"}):

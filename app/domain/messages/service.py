@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
@@ -11,6 +12,7 @@ from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.domain.channels.directory import ChannelDirectory, ChannelRecord
+from app.domain.idempotency.schemas import StoredAnswer
 from app.domain.messages.content import sms_options
 from app.domain.messages.events import Lane, encode
 from app.domain.messages.intake import MessageIntake
@@ -41,7 +43,8 @@ from app.lib.problems import decode_error, problem_of
 BINARY_COUNT = ("binary", 1, 0, 140)
 """Encoding, segments, length and room of a message that brings its data."""
 
-_E164 = re.compile(r"^\+[1-9][0-9]{6,14}$")
+_E164 = re.compile(r"\+[1-9][0-9]{6,14}")
+_NATIONAL = re.compile(r"\(?[0-9][0-9 ()./-]{2,30}")
 _decode_message = msgspec.json.Decoder(MessageCreate).decode
 _encode_json = msgspec.json.Encoder().encode
 
@@ -65,16 +68,26 @@ class MessageService:
         """Whose messages these are."""
         return self._scope.account_id
 
-    async def send(self, data: MessageCreate) -> MessageOut:
-        """Accept one message: returned once it is stored and sure to be sent. Raises `InvalidValue`, `Unavailable`."""
-        channel, message = await self._prepare(data, Lane.HIGH)
-        await self._intake.accept([(channel, [message])])
-        return _accepted(message, data)
+    async def send(
+        self, data: MessageCreate, answered: Callable[[MessageOut], StoredAnswer] | None = None
+    ) -> MessageOut:
+        """Accept one message: returned once it is stored and sure to be sent. Raises `InvalidValue`, `Unavailable`.
 
-    async def send_batch(self, batch: MessageBatch, base_url: str) -> BatchResult:
+        `answered` makes the answer that is stored along with it, for a request with an idempotency key; `Conflict`
+        when that key has an answer already.
+        """
+        channel, message = await self._prepare(data, Lane.HIGH)
+        accepted = _accepted(message, data)
+        await self._intake.accept([(channel, [message])], None if answered is None else answered(accepted))
+        return accepted
+
+    async def send_batch(
+        self, batch: MessageBatch, base_url: str, answered: Callable[[BatchResult], StoredAnswer] | None = None
+    ) -> BatchResult:
         """Accept the good ones of up to 1,000 messages in one transaction, and say of each what became of it.
 
-        Raises `Unavailable` for the batch as a whole: an outage is nobody's mistake in one message.
+        Raises `Unavailable` for the batch as a whole: an outage is nobody's mistake in one message. `answered` is as
+        for `send`; it is not called when no message was good.
         """
         items: list[BatchItem] = []
         groups: dict[UUID, tuple[ChannelRecord, list[NewMessage]]] = {}
@@ -91,9 +104,10 @@ class MessageService:
             groups.setdefault(channel.id, (channel, []))[1].append(message)
             items.append(BatchItem(index, 201, message=_accepted(message, data)))
             accepted += 1
+        result = BatchResult(items, accepted, len(items) - accepted)
         if groups:
-            await self._intake.accept(list(groups.values()))
-        return BatchResult(items, accepted, len(items) - accepted)
+            await self._intake.accept(list(groups.values()), None if answered is None else answered(result))
+        return result
 
     async def page(self, session: AsyncSession, query: ListQuery) -> Page[MessageOut]:
         """One page of the account's messages."""
@@ -129,7 +143,7 @@ class MessageService:
         channel = await self._channels.get(self._scope.account_id, data.channel_id)
         if channel is None or channel.deleted:
             errors.append(FieldError("/channel_id", "not_found", "There is no such channel in this account."))
-        to = check_recipient(data.to, errors)
+        to = check_recipient(data.to, errors, None if channel is None else channel.default_country)
         body = check_text(data.text or "", errors)
         if data.text is None and (data.content is None or data.content.data is None):
             errors.append(FieldError("/text", "missing_field", "A message needs a text, or data in its content."))
@@ -163,7 +177,7 @@ class MessageService:
             channel.id,
             data.lane or lane,
             to,
-            data.sender if data.sender is not None else getattr(channel.config, "default_from", None),
+            data.sender if data.sender is not None else channel.default_from,
             body,
             encoding,
             segments,
@@ -174,15 +188,27 @@ class MessageService:
         )
 
 
-def check_recipient(value: str, errors: list[FieldError]) -> str:
-    """`value` when it is a possible number in E.164 (ITU-T E.164 §6), else an error is added."""
-    if _E164.match(value):
-        try:
+def check_recipient(value: str, errors: list[FieldError], country: str | None = None) -> str:
+    """The recipient in E.164 (ITU-T E.164 §6), or `value` and an error.
+
+    A number without a plus is one of `country` (ISO 3166-1), written as people there dial it; without a country only
+    international numbers are read.
+    """
+    try:
+        if _E164.fullmatch(value):
             if phonenumbers.is_possible_number(phonenumbers.parse(value, None)):
                 return value
-        except phonenumbers.NumberParseException:
-            pass
-    errors.append(FieldError("/to", "not_e164", "The recipient must be an international number such as +251911000100."))
+        elif country is not None and _NATIONAL.fullmatch(value):
+            number = phonenumbers.parse(value, country)
+            if phonenumbers.is_possible_number(number):
+                return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+    except phonenumbers.NumberParseException:
+        pass
+    if country is None:
+        detail = "The recipient must be an international number such as +251911000100."
+    else:
+        detail = f"The recipient must be an international number such as +251911000100, or a number of {country}."
+    errors.append(FieldError("/to", "not_e164", detail))
     return value
 
 
