@@ -3,7 +3,7 @@
 PYTHON := .venv/bin/python
 TYPED := app connectors smpp_daemon scheduler migrations deploy tests bench
 
-.PHONY: help setup run demo test lint typecheck fmt lock stop clean bench soak fuzz-smpp
+.PHONY: help setup run demo test lint typecheck fmt lock stop clean bench soak fuzz-smpp fuzz-api
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ soak: setup ## ten minutes of a bad operator and dying processes, then the books
 
 fuzz-smpp: setup ## a million random and mutated PDUs: make fuzz-smpp PDUS=1000000
 	TURUMBA_TEST_FUZZ_PDUS=$(or $(PDUS),1000000) $(PYTHON) -m pytest tests/unit/smpp_protocol/test_fuzz.py -q --timeout 3600
+
+fuzz-api: setup ## every route fuzzed by its own OpenAPI document: make fuzz-api SECONDS=1800 SEED=1
+	TURUMBA_TEST_FUZZ_SECONDS=$(or $(SECONDS),1800) TURUMBA_TEST_FUZZ_SEED=$(or $(SEED),$(shell date +%s)) $(PYTHON) -m pytest tests/contract/test_fuzz.py -q
 
 bench: setup ## run all benchmarks and append what they say to docs/benchmarks.md
 	$(PYTHON) -m bench

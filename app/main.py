@@ -5,30 +5,39 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
-from litestar import Litestar, Router
+from litestar import Controller, Litestar
 from litestar.exceptions import HTTPException
-from litestar.openapi.config import OpenAPIConfig
-from litestar.openapi.plugins import JsonRenderPlugin
-from litestar.openapi.spec import Components, SecurityScheme
 
 from app.api.auth import BearerAuthentication
+from app.api.conditional import ConditionalAnswers
 from app.api.deps import DEPENDENCIES, Container
 from app.api.docs import DocsController, docs_assets
-from app.api.middleware import RequestContext
+from app.api.gateway import Gateway
+from app.api.idempotency import Idempotency
+from app.api.limits import RateLimits
+from app.api.local_outbox import LocalOutboxController
 from app.api.problems import app_error_response, http_exception_response, unexpected_response
 from app.api.requests import ApiRequest
 from app.api.v1.accounts import AccountController
+from app.api.v1.api_keys import ApiKeyController
 from app.api.v1.audit_log import AuditLogController
-from app.api.v1.auth import AuthController
+from app.api.v1.auth import AuthController, PasswordController
 from app.api.v1.channels import ChannelController, ChannelTypeController
-from app.api.v1.context import ContextController, UserController
+from app.api.v1.cognito_auth import CognitoAuthController, CognitoPasswordController
+from app.api.v1.context import ContextController
 from app.api.v1.events import EventController
 from app.api.v1.health import HealthController
+from app.api.v1.invitations import AcceptanceController, InvitationController
+from app.api.v1.me import SecondFactorController, SessionController
 from app.api.v1.messages import MessageController
+from app.api.v1.roles import PermissionController, RoleController
 from app.api.v1.smpp_accounts import SmppAccountController
+from app.api.v1.users import MemberController, UserController
 from app.api.v1.well_known import WellKnownController
 from app.domain.channels.directory import ChannelDirectory
 from app.domain.identity.access import IdentityAccess
+from app.domain.identity.cognito.pool import open_pool
+from app.domain.limits.service import RateLimiter
 from app.domain.messages.intake import MessageIntake
 from app.domain.outbox.waker import OutboxWaker
 from app.lib.clock import utc_now
@@ -42,10 +51,19 @@ from app.lib.service import watched
 from app.lib.tasks import end_tasks
 from app.settings import Settings, read_settings
 
-CONTROLLERS = [
+CONTROLLERS: list[type[Controller]] = [
     AuthController,
+    PasswordController,
     ContextController,
     UserController,
+    SessionController,
+    SecondFactorController,
+    MemberController,
+    PermissionController,
+    RoleController,
+    InvitationController,
+    AcceptanceController,
+    ApiKeyController,
     AccountController,
     ChannelTypeController,
     ChannelController,
@@ -56,7 +74,19 @@ CONTROLLERS = [
     HealthController,
     WellKnownController,
     DocsController,
+    LocalOutboxController,
 ]
+
+
+def controllers_for(settings: Settings) -> list[type[Controller]]:
+    """What serves the routes: the same ones, wherever people log in."""
+    if not settings.cognito.user_pool_id:
+        return CONTROLLERS
+    through_cognito: dict[type[Controller], type[Controller]] = {
+        AuthController: CognitoAuthController,
+        PasswordController: CognitoPasswordController,
+    }
+    return [through_cognito.get(controller, controller) for controller in CONTROLLERS]
 
 
 def create_app(settings: Settings | None = None) -> Litestar:
@@ -76,14 +106,38 @@ def create_app(settings: Settings | None = None) -> Litestar:
         envelope = Envelope(parse_keys(settings.encryption_keys))
         waker = OutboxWaker(database)
         channels = ChannelDirectory(database, envelope)
+        cognito = open_pool(
+            settings.cognito,
+            database,
+            session_seconds=settings.identity.refresh_token_seconds,
+            clock=utc_now,
+            new_id=new_id,
+        )
         identity = IdentityAccess(
-            database, envelope, settings.identity, issuer=settings.public_url, clock=utc_now, new_id=new_id
+            database,
+            envelope,
+            settings.identity,
+            issuer=settings.public_url,
+            clock=utc_now,
+            new_id=new_id,
+            cognito=cognito,
         )
         intake = MessageIntake(database, new_id, waker.wake)
+        # Of its own: whether a request may be answered must not wait for those that are being answered.
+        limits_database = Database(
+            settings.api.database_url or settings.database.url,
+            process="api-limits",
+            pool_size=1,
+            connect_timeout=settings.database.connect_timeout_seconds,
+            statement_timeout=settings.database.statement_timeout_seconds,
+            role=API_ROLE,
+        )
+        app.state.limiter = limiter = RateLimiter(limits_database, settings.limits)
         following = [
             asyncio.create_task(channels.listen(), name="channel-changes"),
             asyncio.create_task(identity.listen(), name="identity-changes"),
             asyncio.create_task(identity.record_uses(), name="key-uses"),
+            asyncio.create_task(limiter.tidy(), name="rate-limits-tidy"),
         ]
         app.state.container = Container(settings, database, envelope, utc_now, new_id, identity, channels, intake)
         waker.start()
@@ -101,35 +155,33 @@ def create_app(settings: Settings | None = None) -> Litestar:
             await intake.stop()
             await waker.stop()
             await end_tasks(*following)
+            if cognito is not None:
+                await cognito.close()
+            await limiter.stop()
+            await limits_database.close()
             await database.close()
 
-    return Litestar(
-        route_handlers=[*CONTROLLERS, docs_assets()],
+    app = Litestar(
+        route_handlers=[*controllers_for(settings), docs_assets()],
         lifespan=[lifespan],
         request_class=ApiRequest,
         dependencies=DEPENDENCIES,
-        middleware=[RequestContext(), BearerAuthentication()],
+        middleware=[
+            ConditionalAnswers(),
+            BearerAuthentication(),
+            RateLimits(),
+            Idempotency(settings.database.pool_size // 2),
+        ],
         exception_handlers={
             AppError: app_error_response,  # type: ignore[dict-item]
             HTTPException: http_exception_response,  # type: ignore[dict-item]
             Exception: unexpected_response,  # type: ignore[dict-item]
         },
-        openapi_config=OpenAPIConfig(
-            title="Turumba",
-            version="1",
-            description="Multi-tenant message automation. Errors are RFC 9457 problem documents with a stable `code`.",
-            # Litestar claims every path below its own; ours is a plain route (app.api.docs).
-            openapi_router=Router("/v1/openapi", route_handlers=[], opt={"public": True}),
-            render_plugins=[JsonRenderPlugin(path="/document.json")],
-            security=[{"bearer": []}],
-            components=Components(
-                security_schemes={
-                    "bearer": SecurityScheme(
-                        type="http", scheme="bearer", bearer_format="JWT", description="An access token from login."
-                    )
-                }
-            ),
-        ),
+        # The document is our own (app.api.openapi): Litestar's says less than the decoders demand.
+        openapi_config=None,
         request_max_body_size=settings.api.body_limit_kibibytes * 1024,
         logging_config=None,
     )
+    # Around everything: Litestar's middlewares see only the requests of known routes.
+    app.asgi_handler = Gateway(app.asgi_handler, settings)
+    return app

@@ -11,6 +11,7 @@ from msgspec import Meta
 
 from app.lib.environment import BadEnvironment, read_environment
 from app.lib.logging import configure_logging
+from app.lib.networks import parse_networks, parse_origins
 
 PREFIX = "TURUMBA_"
 IGNORED_PREFIXES = ("TURUMBA_LOCAL_", "TURUMBA_TEST_", "TURUMBA_PYTHON")
@@ -28,6 +29,9 @@ SECRETS = (
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Count = Annotated[int, Meta(ge=1, le=10_000)]
+
+_SAFE_URL = r"^(https://.+|http://(127\.0\.0\.1|localhost|\[::1\])([:/].*)?)?$"
+"""Where passwords go or keys come from: over TLS, or within this machine."""
 
 
 class DatabaseSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -53,7 +57,7 @@ class ApiSettings(msgspec.Struct, frozen=True):
     `database_url` logs in as a member of the role `turumba_api`, which row-level security holds to the accounts of each
     request; empty means the common database URL, whose user then takes that role. `cors_origins` are the web origins
     (`https://app.example.com`, comma separated, or `*`) whose pages may call the API. `trusted_proxies` are the
-    networks (comma separated) whose `X-Forwarded-For` is believed.
+    networks (comma separated) whose `X-Forwarded-For` is believed, or whose `Forwarded` when that is all they send.
     """
 
     host: str = "127.0.0.1"
@@ -63,6 +67,19 @@ class ApiSettings(msgspec.Struct, frozen=True):
     database_url: Annotated[str, Meta(pattern=r"^(postgres(ql)?://.*)?$")] = ""
     cors_origins: str = ""
     trusted_proxies: str = ""
+
+    def problems(self) -> list[str]:
+        """What cannot be read in the lists, a line each."""
+        problems = []
+        for name, parse, text in (
+            ("TURUMBA_API_CORS_ORIGINS", parse_origins, self.cors_origins),
+            ("TURUMBA_API_TRUSTED_PROXIES", parse_networks, self.trusted_proxies),
+        ):
+            try:
+                parse(text)
+            except ValueError as error:
+                problems.append(f"{name}: {error}")
+        return problems
 
 
 class LimitSettings(msgspec.Struct, frozen=True):
@@ -95,16 +112,34 @@ class IdentitySettings(msgspec.Struct, frozen=True):
 class CognitoSettings(msgspec.Struct, frozen=True):
     """AWS Cognito as the place where people log in; off while `user_pool_id` is empty.
 
-    `client_ids` are comma separated; the first one, with `client_secret` when it has one, is used for logging in.
-    `endpoint` and `jwks_url` stand in for AWS's own addresses, for tests and private links.
+    `region`, `user_pool_id` and `client_ids` come together. `client_ids` are comma separated; the first one, with
+    `client_secret` when it has one, is used for logging in, and access tokens of all of them are accepted. `endpoint`
+    and `jwks_url` stand in for AWS's own addresses, for private links and tests: https, or http on this machine.
     """
 
-    region: str = ""
-    user_pool_id: str = ""
+    region: Annotated[str, Meta(pattern=r"^([a-z]{2}(-[a-z]+)+-[0-9]+)?$")] = ""
+    user_pool_id: Annotated[str, Meta(pattern=r"^([A-Za-z0-9_-]+)?$", max_length=55)] = ""
     client_ids: str = ""
     client_secret: str = ""
-    endpoint: str = ""
-    jwks_url: str = ""
+    endpoint: Annotated[str, Meta(pattern=_SAFE_URL)] = ""
+    jwks_url: Annotated[str, Meta(pattern=_SAFE_URL)] = ""
+
+    def problems(self) -> list[str]:
+        """What is wrong with the settings together, a line each."""
+        names = {
+            "TURUMBA_COGNITO_REGION": self.region,
+            "TURUMBA_COGNITO_USER_POOL_ID": self.user_pool_id,
+            "TURUMBA_COGNITO_CLIENT_IDS": self.client_ids,
+        }
+        missing = [name for name, value in names.items() if not value]
+        if len(missing) == len(names):
+            return []
+        found = [f"{name}: required with the other settings of Cognito, but not set" for name in missing]
+        if self.region and self.user_pool_id and not self.user_pool_id.startswith(self.region + "_"):
+            found.append("TURUMBA_COGNITO_USER_POOL_ID: begins with the region and an underscore")
+        if self.client_ids and not all(each.strip() for each in self.client_ids.split(",")):
+            found.append("TURUMBA_COGNITO_CLIENT_IDS: an id is empty")
+        return found
 
 
 class MailSettings(msgspec.Struct, frozen=True):
@@ -189,6 +224,7 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         settings = read_environment(Settings, values, prefix=PREFIX, ignored_prefixes=IGNORED_PREFIXES)
     except BadEnvironment as error:
         raise BadEnvironment(problems + error.problems) from error
+    problems += settings.api.problems() + settings.cognito.problems()
     if problems:
         raise BadEnvironment(problems)
     return settings

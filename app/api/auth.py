@@ -5,7 +5,7 @@ from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from app.api.deps import Container
-from app.api.middleware import client_address
+from app.api.origins import client_address
 from app.lib.errors import Unauthenticated
 from app.lib.logging import bind_context
 
@@ -37,9 +37,24 @@ def _header(scope: Scope, name: bytes) -> str | None:
     return ",".join(value.decode("latin-1").strip() for value in values) if values else None
 
 
-def _bearer(scope: Scope) -> str:
-    scheme, _, token = (_header(scope, b"authorization") or "").partition(" ")
+def bearer_token(scope: Scope) -> str | None:
+    """The token of a request, None without an `Authorization` header; raises `Unauthenticated` for any other scheme."""
+    header = _header(scope, b"authorization")
+    if header is None:
+        return None
+    scheme, _, token = header.partition(" ")
     token = token.strip()
     if scheme.lower() != "bearer" or not token:
-        raise Unauthenticated("Send an access token or an API key: `Authorization: Bearer …`.")
+        raise _no_token()
     return token
+
+
+def _bearer(scope: Scope) -> str:
+    token = bearer_token(scope)
+    if token is None:
+        raise _no_token()
+    return token
+
+
+def _no_token() -> Unauthenticated:
+    return Unauthenticated("Send an access token or an API key: `Authorization: Bearer …`.")

@@ -7,7 +7,7 @@ from litestar.datastructures import State
 from litestar.di import NamedDependency, Provide
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.api.middleware import origin_of
+from app.api.origins import origin_of
 from app.api.requests import ApiRequest
 from app.domain.channels.directory import ChannelDirectory
 from app.domain.identity.access import IdentityAccess
@@ -19,6 +19,9 @@ from app.lib.crypto import Envelope
 from app.lib.db import Database
 from app.lib.ids import NewId
 from app.settings import Settings
+
+OPENED_SESSION = "opened_session"
+"""Where `scope["state"]` holds the request's unit of work when it is not the `session` dependency that opens it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,11 @@ async def provide_session(state: State, request: ApiRequest) -> AsyncGenerator[A
 
     On routes with `opt={"identity": True}` it reaches the tables of identity too.
     """
+    opened: AsyncSession | None = request.scope["state"].get(OPENED_SESSION)
+    if opened is not None:
+        # Around the whole handler, to commit its answer too: app.api.idempotency.
+        yield opened
+        return
     caller: Caller | None = request.scope.get("user")
     accounts = () if caller is None else (caller.account_id,)
     identity = bool(request.route_handler.opt.get("identity"))

@@ -1,18 +1,15 @@
-"""What surrounds every request: its id, its log context, its metrics."""
+"""What is known about every request before anybody asks who sent it: its id, and where it comes from."""
 
 import re
-import time
 from typing import Any
 
-from litestar.datastructures import MutableScopeHeaders
-from litestar.enums import ScopeType
-from litestar.middleware import ASGIMiddleware
-from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from litestar.types import Scope
 
 from app.domain.identity.schemas import Origin
 from app.lib.ids import new_id
-from app.lib.logging import bind_context, clear_context
-from app.lib.metrics import http_requests, http_seconds
+
+CLIENT_ADDRESS = "client_address"
+"""In the state of a request's scope, where `app.api.gateway` puts it."""
 
 _REQUEST_ID = re.compile(rb"^[A-Za-z0-9_.:/+=-]{1,128}$")
 
@@ -36,35 +33,10 @@ def origin_of(scope: Scope) -> Origin:
 
 
 def client_address(scope: Scope) -> str | None:
-    """The address of the client."""
-    client = scope.get("client")
-    return client[0] if client else None
+    """The address of the client, behind the proxies that are trusted; None when the server does not know it."""
+    address: str | None = scope["state"].get(CLIENT_ADDRESS)
+    return address
 
 
 def _printable(header: bytes) -> str:
     return "".join(character for character in header.decode("latin-1") if character.isprintable())
-
-
-class RequestContext(ASGIMiddleware):
-    """Gives each request an `X-Request-Id` (the client's own when it is presentable), in the logs and in the answer."""
-
-    scopes = (ScopeType.HTTP,)
-
-    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
-        """Wrap one request."""
-        request_id = request_id_of(scope)
-        clear_context()
-        bind_context(request_id=request_id)
-        started = time.perf_counter()
-        method = str(scope.get("method", "GET"))
-
-        async def with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                MutableScopeHeaders(message)["x-request-id"] = request_id
-                # The template, not the path: ids must not become label values.
-                route = str(scope.get("path_template", "unmatched"))
-                http_requests.labels(method, route, str(message["status"])).inc()
-                http_seconds.labels(route).observe(time.perf_counter() - started)
-            await send(message)
-
-        await next_app(scope, receive, with_headers)

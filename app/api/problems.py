@@ -7,10 +7,10 @@ import msgspec
 from litestar import Response
 from litestar.exceptions import HTTPException, ValidationException
 
-from app.api.middleware import request_id_of
+from app.api.origins import request_id_of
 from app.api.requests import ApiRequest
 from app.lib.db import is_unavailable
-from app.lib.errors import AppError, FieldError, InvalidValue, Unauthenticated, Unavailable
+from app.lib.errors import AppError, FieldError, InvalidValue, Malformed, Unauthenticated, Unavailable
 from app.lib.logging import get_logger
 from app.lib.problems import MEDIA_TYPE, Problem, problem_of
 
@@ -65,6 +65,9 @@ def http_exception_response(request: ApiRequest, error: HTTPException) -> Respon
     """What Litestar itself refuses: no such route, wrong method, a parameter of the wrong type, a missing body."""
     if isinstance(error, ValidationException):
         messages: list[Any] = error.extra if isinstance(error.extra, list) else []
+        if any(message.get("source") == "body" for message in messages):
+            # A body that is there is decoded by `ApiRequest.json`; Litestar only notices that there is none.
+            return app_error_response(request, Malformed("A JSON body is needed.", code="malformed_json"))
         errors = [FieldError(_pointer(message), "invalid", str(message.get("message", ""))) for message in messages]
         detail = errors[0].detail if errors else "A value is wrong."
         return app_error_response(request, InvalidValue(detail, errors=errors))

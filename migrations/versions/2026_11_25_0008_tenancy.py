@@ -79,7 +79,8 @@ TABLES = (
         user_id uuid NOT NULL CONSTRAINT fk_email_codes_user_id_users REFERENCES users (id) ON DELETE CASCADE,
         purpose text NOT NULL
             CONSTRAINT ck_email_codes_purpose CHECK (purpose IN ('verify_email', 'reset_password')),
-        code_hash bytea NOT NULL,
+        -- Sealed, not a digest: of six digits, all digests are computed in a second.
+        code bytea NOT NULL,
         wrong_tries smallint NOT NULL DEFAULT 0,
         expires_at timestamptz NOT NULL,
         used_at timestamptz,
@@ -277,7 +278,7 @@ GRANTS: dict[str, tuple[str, str | None]] = {
     "invitations": ("SELECT, INSERT, UPDATE, DELETE", f"{IN_ACCOUNT} OR {IDENTITY}"),
     "api_keys": ("SELECT, INSERT, UPDATE, DELETE", f"{IN_ACCOUNT} OR {IDENTITY}"),
     "audit_log": ("SELECT, INSERT", f"{IN_ACCOUNT} OR {IDENTITY}"),
-    "idempotency_keys": ("SELECT, INSERT, DELETE", IN_ACCOUNT),
+    "idempotency_keys": ("SELECT, INSERT, DELETE", f"{IN_ACCOUNT} OR {IDENTITY}"),
     "rate_limits": ("SELECT, INSERT, UPDATE, DELETE", None),
     "channels": ("SELECT, INSERT, UPDATE", IN_ACCOUNT),
     "smpp_accounts": ("SELECT, INSERT, UPDATE, DELETE", IN_ACCOUNT),
@@ -290,6 +291,9 @@ GRANTS: dict[str, tuple[str, str | None]] = {
     "outbox": ("INSERT", None),
 }
 
+# Where less can be written than is seen: system roles are everybody's to read.
+WRITABLE = {"roles": f"account_id IS NOT NULL AND ({IN_ACCOUNT} OR {IDENTITY})"}
+
 
 def upgrade() -> None:
     for statement in (*TABLES, *ROLE):
@@ -298,7 +302,8 @@ def upgrade() -> None:
         op.execute(f"GRANT {privileges} ON {table} TO turumba_api")
         if visible is not None:
             op.execute(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")
-            op.execute(f"CREATE POLICY api ON {table} TO turumba_api USING ({visible}) WITH CHECK ({visible})")
+            written = WRITABLE.get(table, visible)
+            op.execute(f"CREATE POLICY api ON {table} TO turumba_api USING ({visible}) WITH CHECK ({written})")
 
 
 def downgrade() -> None:

@@ -19,7 +19,13 @@ class AuditLogController(Controller):
     path = "/v1/audit-log"
     tags = ["audit log"]
 
-    @get("/", guards=[requires("audit_log:read")], operation_id="ListAuditLog", summary="Who did what, and from where")
+    @get(
+        "/",
+        guards=[requires("audit_log:read")],
+        operation_id="ListAuditLog",
+        summary="Who did what, and from where",
+        opt={"listing": LISTING},
+    )
     async def index(
         self, request: ApiRequest, container: NamedDependency[Container], caller: NamedDependency[Caller]
     ) -> Page[AuditEntryOut]:

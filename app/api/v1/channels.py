@@ -92,7 +92,13 @@ class ChannelController(Controller):
     tags = ["channels"]
     dependencies = {"channels": Provide(provide_channels, sync_to_thread=False)}
 
-    @get("/", guards=[requires("channels:read")], operation_id="ListChannels", summary="List channels")
+    @get(
+        "/",
+        guards=[requires("channels:read")],
+        operation_id="ListChannels",
+        summary="List channels",
+        opt={"listing": LISTING},
+    )
     async def index(
         self,
         request: ApiRequest,
@@ -101,7 +107,13 @@ class ChannelController(Controller):
         """Newest first. Filters: name, type, status, created_at. Sorts: created_at, name."""
         return await channels.page(list_query(request, LISTING))
 
-    @post("/", guards=[requires("channels:create")], operation_id="CreateChannel", summary="Make a channel")
+    @post(
+        "/",
+        guards=[requires("channels:create")],
+        operation_id="CreateChannel",
+        summary="Make a channel",
+        opt={"problems": {409: ("name_taken",)}},
+    )
     async def create(
         self,
         data: JSONBody[ChannelCreate],
@@ -125,6 +137,7 @@ class ChannelController(Controller):
         guards=[requires("channels:update")],
         operation_id="UpdateChannel",
         summary="Change a channel",
+        opt={"clearable": ("rate",), "problems": {409: ("name_taken", "no_type")}},
     )
     async def update(
         self,
@@ -160,6 +173,7 @@ class ChannelController(Controller):
         guards=[requires("channels:update")],
         operation_id="PauseChannel",
         summary="Stop sending for now",
+        opt={"etag": True},
     )
     async def pause(
         self,
@@ -175,6 +189,7 @@ class ChannelController(Controller):
         guards=[requires("channels:update")],
         operation_id="ResumeChannel",
         summary="Send again",
+        opt={"etag": True, "problems": {409: ("no_type",)}},
     )
     async def resume(
         self,
@@ -190,6 +205,7 @@ class ChannelController(Controller):
         guards=[requires("channels:update")],
         operation_id="ConnectChannel",
         summary="Try again to connect",
+        opt={"etag": True, "problems": {409: ("channel_paused", "no_type")}},
     )
     async def connect(
         self,
@@ -205,6 +221,7 @@ class ChannelController(Controller):
         guards=[requires("channels:update")],
         operation_id="TestChannel",
         summary="Could it send now?",
+        opt={"problems": {409: ("no_type",)}},
     )
     async def test(
         self,

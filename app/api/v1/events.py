@@ -24,7 +24,13 @@ class EventController(Controller):
     tags = ["events"]
     dependencies = {"events": Provide(provide_events, sync_to_thread=False)}
 
-    @get("/", guards=[requires("events:read")], operation_id="ListEvents", summary="The feed of events")
+    @get(
+        "/",
+        guards=[requires("events:read")],
+        operation_id="ListEvents",
+        summary="The feed of events",
+        opt={"listing": LISTING},
+    )
     async def index(self, request: ApiRequest, events: NamedDependency[EventService]) -> Feed:
         """Oldest first, each event once and none left out, kept for 30 days.
 

@@ -27,14 +27,19 @@ class HealthController(Controller):
 
     path = "/"
     tags = ["health"]
-    opt = {"public": True}
+    opt = {"public": True, "unlimited": True}
 
     @get("/health/live", operation_id="GetLiveness", summary="The process answers")
     async def live(self) -> Health:
         """Nothing but this process is asked."""
         return Health("up", {})
 
-    @get("/health/ready", operation_id="GetReadiness", summary="Each dependency and its state")
+    @get(
+        "/health/ready",
+        operation_id="GetReadiness",
+        summary="Each dependency and its state",
+        opt={"answers": {503: Health}},
+    )
     async def ready(self, container: NamedDependency[Container]) -> Response[Health]:
         """503 while the database is down; a broker that is down is named, but messages are accepted and sent later."""
         database, broker = await asyncio.gather(_database(container), _broker(container))

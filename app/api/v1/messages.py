@@ -8,6 +8,7 @@ from litestar.params import FromPath, JSONBody
 
 from app.api.deps import Container
 from app.api.guards import requires
+from app.api.idempotency import TRIED_FIRST, answered_with
 from app.api.requests import ApiRequest, list_query
 from app.domain.messages.preview import preview_message
 from app.domain.messages.repository import LISTING
@@ -36,6 +37,14 @@ def provide_messages(request: ApiRequest) -> MessageService:
     )
 
 
+def _sent(message: MessageOut) -> Response[MessageOut]:
+    return Response(message, status_code=201, headers={"Location": f"/v1/messages/{message.id}"})
+
+
+def _judged(result: BatchResult) -> Response[BatchResult]:
+    return Response(result, status_code=200)
+
+
 class MessageController(Controller):
     """`/v1/messages`."""
 
@@ -43,13 +52,18 @@ class MessageController(Controller):
     tags = ["messages"]
     dependencies = {"messages": Provide(provide_messages, sync_to_thread=False)}
 
-    @post("/", guards=[requires("messages:send")], operation_id="SendMessage", summary="Send one message")
+    @post(
+        "/",
+        guards=[requires("messages:send")],
+        operation_id="SendMessage",
+        summary="Send one message",
+        opt={"idempotency": TRIED_FIRST, "etag": False},
+    )
     async def send(
-        self, data: JSONBody[MessageCreate], messages: NamedDependency[MessageService]
+        self, data: JSONBody[MessageCreate], request: ApiRequest, messages: NamedDependency[MessageService]
     ) -> Response[MessageOut]:
         """Answered after the message and its outbox row are committed: what is accepted is never lost."""
-        message = await messages.send(data)
-        return Response(message, status_code=201, headers={"Location": f"/v1/messages/{message.id}"})
+        return _sent(await messages.send(data, answered_with(request, _sent)))
 
     @post(
         "/batch",
@@ -57,15 +71,18 @@ class MessageController(Controller):
         guards=[requires("messages:send")],
         operation_id="SendMessageBatch",
         summary="Send up to 1,000 messages",
+        opt={"idempotency": TRIED_FIRST},
     )
     async def send_batch(
         self,
         data: JSONBody[MessageBatch],
+        request: ApiRequest,
         messages: NamedDependency[MessageService],
         container: NamedDependency[Container],
-    ) -> BatchResult:
+    ) -> Response[BatchResult]:
         """Each message is judged by itself; the accepted ones are committed together."""
-        return await messages.send_batch(data, container.settings.public_url)
+        result = await messages.send_batch(data, container.settings.public_url, answered_with(request, _judged))
+        return _judged(result)
 
     @post(
         "/preview",
@@ -80,7 +97,13 @@ class MessageController(Controller):
         """Nothing is stored or sent."""
         return await preview_message(data, request.user.account_id, container.channels)
 
-    @get("/", guards=[requires("messages:read")], operation_id="ListMessages", summary="List messages")
+    @get(
+        "/",
+        guards=[requires("messages:read")],
+        operation_id="ListMessages",
+        summary="List messages",
+        opt={"listing": LISTING},
+    )
     async def index(
         self, request: ApiRequest, messages: NamedDependency[MessageService], container: NamedDependency[Container]
     ) -> Page[MessageOut]:
@@ -97,6 +120,7 @@ class MessageController(Controller):
         guards=[requires("messages:read")],
         operation_id="GetMessage",
         summary="One message with its events, parts and attempts",
+        opt={"etag": False},
     )
     async def show(
         self,

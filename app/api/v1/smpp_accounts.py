@@ -55,7 +55,13 @@ class SmppAccountController(Controller):
     tags = ["smpp accounts"]
     dependencies = {"accounts": Provide(provide_smpp_accounts, sync_to_thread=False)}
 
-    @get("/", guards=[requires("smpp_accounts:read")], operation_id="ListSmppAccounts", summary="List SMPP accounts")
+    @get(
+        "/",
+        guards=[requires("smpp_accounts:read")],
+        operation_id="ListSmppAccounts",
+        summary="List SMPP accounts",
+        opt={"listing": LISTING},
+    )
     async def index(
         self,
         request: ApiRequest,
@@ -69,6 +75,7 @@ class SmppAccountController(Controller):
         guards=[requires("smpp_accounts:create")],
         operation_id="CreateSmppAccount",
         summary="Let an application bind to us",
+        opt={"problems": {409: ("name_taken", "system_id_taken")}},
     )
     async def create(
         self,
@@ -100,6 +107,7 @@ class SmppAccountController(Controller):
         guards=[requires("smpp_accounts:update")],
         operation_id="UpdateSmppAccount",
         summary="Change an SMPP account",
+        opt={"clearable": CLEARABLE, "problems": {409: ("name_taken", "system_id_taken")}},
     )
     async def update(
         self,
@@ -136,6 +144,7 @@ class SmppAccountController(Controller):
         guards=[requires("smpp_accounts:update")],
         operation_id="RotateSmppAccountPassword",
         summary="Replace the password",
+        opt={"etag": True, "if_match": True},
     )
     async def rotate_password(
         self,

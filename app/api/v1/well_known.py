@@ -13,7 +13,7 @@ class WellKnownController(Controller):
 
     path = "/.well-known"
     tags = ["auth"]
-    opt = {"public": True}
+    opt = {"public": True, "unlimited": True}
 
     @get("/jwks.json", operation_id="GetJwks", summary="The keys that verify access tokens")
     async def jwks(self, identity: NamedDependency[IdentityAccess]) -> Response[dict[str, list[dict[str, Any]]]]:

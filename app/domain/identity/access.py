@@ -12,14 +12,16 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.domain.identity.api_keys.repository import find_key, record_use
 from app.domain.identity.api_keys.secrets import is_api_key, secret_hash
+from app.domain.identity.cognito.pool import CognitoPool
 from app.domain.identity.emails import normalise_email
 from app.domain.identity.events import IDENTITY_CHANGED, was_announced
+from app.domain.identity.guessing.service import Guesses
 from app.domain.identity.keys import SigningKeys
 from app.domain.identity.models import Account
 from app.domain.identity.passwords import Passwords
 from app.domain.identity.permissions import Permissions, flatten, reading_only
 from app.domain.identity.repository import default_membership, find_user_by_email, get_membership, get_user
-from app.domain.identity.schemas import Caller
+from app.domain.identity.schemas import Caller, user_required
 from app.domain.identity.sessions.repository import is_session_alive
 from app.domain.identity.tokens import AccessTokens
 from app.lib.clock import Clock
@@ -84,6 +86,7 @@ class IdentityAccess:
         clock: Clock,
         new_id: NewId,
         monotonic: Callable[[], float] = time.monotonic,
+        cognito: CognitoPool | None = None,
     ) -> None:
         self._database = database
         self.settings = settings
@@ -91,9 +94,16 @@ class IdentityAccess:
         self._monotonic = monotonic
         self.keys = SigningKeys(database, envelope, token_seconds=settings.access_token_seconds, monotonic=monotonic)
         self.passwords = Passwords()
+        self.guesses = Guesses(database)
         self.tokens = AccessTokens(
-            self.keys, issuer=issuer, seconds=settings.access_token_seconds, clock=clock, new_id=new_id
+            self.keys,
+            issuer=issuer,
+            seconds=settings.access_token_seconds,
+            clock=clock,
+            new_id=new_id,
+            others=[] if cognito is None else [cognito.issuer],
         )
+        self.cognito = cognito
         self._callers: dict[_Key, tuple[float, _Known]] = {}
         self._resolving: dict[_Key, asyncio.Task[_Known]] = {}
         self._uses: dict[UUID, tuple[datetime, str | None]] = {}
@@ -136,9 +146,22 @@ class IdentityAccess:
             known = await self._known(_Key(_account_id(account_header), api_key=secret_hash(token)))
             self._check_key(known, ip)
             return known.caller
-        claims = await self.tokens.verify(token)
-        key = _Key(_account_id(account_header), user_id=claims.user_id, session_id=claims.session_id)
+        user_id, session_id = await self._bearer(token, ip)
+        key = _Key(_account_id(account_header), user_id=user_id, session_id=session_id)
         return (await self._known(key)).caller
+
+    async def person(self, token: str, ip: str | None) -> UUID:
+        """The user of an access token sent from `ip`, whether or not they are a member of any account.
+
+        Raises `Unauthenticated`, `Forbidden` (`user_required`) for an API key, `Unavailable`.
+        """
+        if is_api_key(token):
+            raise user_required()
+        user_id, session_id = await self._bearer(token, ip)
+        async with self._database.reading(identity=True) as session:
+            if not await is_session_alive(session, session_id, user_id):
+                raise Unauthenticated("This session has ended; log in again.", code="session_ended")
+        return user_id
 
     async def check_password(self, email: str, password: str) -> KnownUser:
         """The user with this address and password. Raises `Unauthenticated`, after the same time for any reason."""
@@ -155,6 +178,15 @@ class IdentityAccess:
         outdated = self.passwords.outdated(stored)
         new_hash = await self.passwords.hash(password) if outdated else None
         return KnownUser(user.id, stored, new_hash)
+
+    async def _bearer(self, token: str, ip: str | None) -> tuple[UUID, UUID]:
+        """User and session of an access token; whether the session is alive is not looked at yet."""
+        claims = await self.tokens.verify(token)
+        if claims.user_id is not None:
+            return claims.user_id, claims.session_id
+        if self.cognito is None:
+            raise Unauthenticated("The user of this token is not known here.", code="invalid_token")
+        return await self.cognito.users.admit(claims, token, ip), claims.session_id
 
     def _committed(self, session: AsyncSession) -> None:
         if was_announced(session):

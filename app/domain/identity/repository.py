@@ -11,24 +11,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.domain.identity.models import Account, ApiKey, Membership, Role, User
 from app.lib.db import constraint_of
 from app.lib.errors import Conflict
-from app.lib.filters import FilterField, Kind
-from app.lib.pagination import Listing, ListQuery, Page, Sort, fetch_page
-
-ACCOUNTS = Listing(
-    id_column=Account.__table__.c.id,
-    fields={
-        "id": FilterField(Kind.UUID),
-        "name": FilterField(Kind.TEXT),
-        "parent_id": FilterField(Kind.UUID),
-        "status": FilterField(Kind.CHOICE, ("active", "suspended")),
-        "created_at": FilterField(Kind.DATETIME),
-        "updated_at": FilterField(Kind.DATETIME),
-    },
-    columns={
-        name: Account.__table__.c[name] for name in ("id", "name", "parent_id", "status", "created_at", "updated_at")
-    },
-    sorts={"created_at": Sort(None, str), "name": Sort(Account.__table__.c.name, str)},
-)
 
 
 async def find_user_by_email(session: AsyncSession, email: str) -> User | None:
@@ -57,14 +39,6 @@ async def add_registration(session: AsyncSession, user: User, account: Account, 
     await session.flush()
 
 
-async def add_account(session: AsyncSession, account: Account, membership: Membership) -> None:
-    """Store a new account with its first member."""
-    session.add(account)
-    await session.flush()
-    session.add(membership)
-    await session.flush()
-
-
 async def get_account(session: AsyncSession, account_id: UUID) -> Account | None:
     """The account with this id."""
     return await session.get(Account, account_id)
@@ -73,20 +47,6 @@ async def get_account(session: AsyncSession, account_id: UUID) -> Account | None
 async def get_api_key(session: AsyncSession, key_id: UUID | None) -> ApiKey | None:
     """The API key with this id, of the caller who came in with it."""
     return None if key_id is None else await session.get(ApiKey, key_id)
-
-
-async def rename_user(session: AsyncSession, user_id: UUID, full_name: str) -> User | None:
-    """Change the name; returns the user as stored, or None when there is none."""
-    statement = update(User).where(User.id == user_id).values(full_name=full_name).returning(User)
-    result = await session.execute(statement, execution_options={"populate_existing": True})
-    return result.scalar_one_or_none()
-
-
-async def rename_account(session: AsyncSession, account_id: UUID, name: str) -> Account | None:
-    """Change the name; returns the account as stored, or None when there is none."""
-    statement = update(Account).where(Account.id == account_id).values(name=name).returning(Account)
-    result = await session.execute(statement, execution_options={"populate_existing": True})
-    return result.scalar_one_or_none()
 
 
 async def replace_password_hash(session: AsyncSession, user_id: UUID, old: str, new: str) -> None:
@@ -130,32 +90,25 @@ async def get_membership(session: AsyncSession, user_id: UUID, account_id: UUID)
 
 async def default_membership(session: AsyncSession, user_id: UUID) -> tuple[Account, Role] | None:
     """The account used when none is asked for: the user's default while it is active, else the oldest active one."""
+    user = await get_user(session, user_id)
+    default_id = None if user is None else user.default_account_id
+    # It may be one below those the user is a member of.
+    default = None if default_id is None else await get_membership(session, user_id, default_id)
+    if default is not None and not default[0].suspended:
+        return default
     statement = (
         _memberships(user_id)
-        .join(User, User.id == Membership.user_id)
-        .order_by(
-            Account.suspended,
-            Account.id.is_not_distinct_from(User.default_account_id).desc(),
-            Membership.id,
-        )
+        .order_by(Account.suspended, Account.id.is_not_distinct_from(default_id).desc(), Membership.id)
         .limit(1)
     )
     row = (await session.execute(statement)).one_or_none()
-    return None if row is None else (row[0], row[1])
+    return default if row is None else (row[0], row[1])
 
 
 async def list_memberships(session: AsyncSession, user_id: UUID) -> list[tuple[Account, Role]]:
     """Every account of the user with the role there, in the order of joining."""
     rows = await session.execute(_memberships(user_id).order_by(Membership.id))
     return [(account, role) for account, role in rows]
-
-
-async def list_accounts(session: AsyncSession, user_id: UUID, query: ListQuery) -> Page[Account]:
-    """One page of the accounts the user is a member of."""
-    statement = select(Account).where(
-        Account.id.in_(select(Membership.account_id).where(Membership.user_id == user_id))
-    )
-    return await fetch_page(session, statement, ACCOUNTS, query)
 
 
 class StoredKey(msgspec.Struct, frozen=True):

@@ -5,15 +5,19 @@ from typing import Annotated
 from uuid import UUID
 
 import msgspec
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import Meta
 
+from app.domain.identity.accounts.schemas import AccountOut
 from app.domain.identity.models import Account, Role, User
 from app.lib.errors import Forbidden
 
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
 Email = Annotated[str, Meta(max_length=320, examples=["a@example.com"])]
 PasswordText = Annotated[str, Meta(max_length=1024, description="10 to 128 characters.")]
-RefreshTokenText = Annotated[str, Meta(max_length=256)]
+RefreshTokenText = Annotated[str, Meta(max_length=8192)]
+SecondFactorText = Annotated[
+    str, Meta(max_length=64, description="Six digits from the authenticator, or a recovery code.", examples=["123456"])
+]
 
 
 class Origin(msgspec.Struct, frozen=True):
@@ -27,8 +31,8 @@ class Origin(msgspec.Struct, frozen=True):
 class Caller(msgspec.Struct, frozen=True, kw_only=True):
     """Who is asking, in which account, and what that allows: `permissions` are `resource:action`.
 
-    A user has a `user_id`, and a `session_id` unless Cognito signed the token; a machine has an `api_key_id`. `name` is
-    the user's e-mail address or the key's name. In a `suspended` account only reading is left.
+    A user has a `user_id` and a `session_id`, whoever signed the token; a machine has an `api_key_id`. `name` is the
+    user's e-mail address or the key's name. In a `suspended` account only reading is left.
     """
 
     account_id: UUID
@@ -52,8 +56,13 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     def person(self) -> UUID:
         """The id of the user who is asking; raises `Forbidden` (`user_required`) for an API key."""
         if self.user_id is None:
-            raise Forbidden("An API key cannot do this; log in as a user.", code="user_required")
+            raise user_required()
         return self.user_id
+
+
+def user_required() -> Forbidden:
+    """The answer to an API key that does what only people do."""
+    return Forbidden("An API key cannot do this; log in as a user.", code="user_required")
 
 
 class Registration(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -69,10 +78,11 @@ class Registration(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class Login(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """An attempt to log in."""
+    """An attempt to log in; with a `code` where the user has enabled a second factor."""
 
     email: Email
     password: PasswordText
+    code: SecondFactorText | None = None
 
     def __repr__(self) -> str:
         return f"<Login {self.email!r}>"
@@ -99,25 +109,6 @@ class TokenPair(msgspec.Struct):
         return "<TokenPair>"
 
 
-class UserPatch(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """What users change about themselves."""
-
-    full_name: Name | UnsetType | None = UNSET
-
-
-class AccountCreate(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """A new account; with `parent_id` it is a sub-account of that one."""
-
-    name: Name
-    parent_id: UUID | None = None
-
-
-class AccountPatch(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """What members with `accounts:update` change about an account."""
-
-    name: Name | UnsetType | None = UNSET
-
-
 class UserOut(msgspec.Struct):
     """A user as every route shows them."""
 
@@ -125,17 +116,6 @@ class UserOut(msgspec.Struct):
     email: str
     full_name: str
     email_verified: bool
-    created_at: datetime
-    updated_at: datetime
-
-
-class AccountOut(msgspec.Struct):
-    """An account as every route shows it."""
-
-    id: UUID
-    name: str
-    parent_id: UUID | None
-    status: str
     created_at: datetime
     updated_at: datetime
 
@@ -205,13 +185,6 @@ def user_out(user: User) -> UserOut:
     """The stored row as clients see it."""
     return UserOut(
         user.id, user.email, user.full_name, user.email_verified_at is not None, user.created_at, user.updated_at
-    )
-
-
-def account_out(account: Account) -> AccountOut:
-    """The stored row as clients see it."""
-    return AccountOut(
-        account.id, account.name, account.parent_id, account.status, account.created_at, account.updated_at
     )
 
 

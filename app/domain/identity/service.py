@@ -1,31 +1,24 @@
 """Registering, and what users do with their accounts. Nothing here commits: the unit of work does."""
 
-import unicodedata
 from uuid import UUID
 
-from msgspec import UNSET
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.domain.identity.accounts.schemas import account_out
 from app.domain.identity.emails import check_email
 from app.domain.identity.models import Account, Membership, Role, User
-from app.domain.identity.passwords import Passwords, check_new_password
-from app.domain.identity.permissions import OWNER, grants, lacking
+from app.domain.identity.names import check_name
+from app.domain.identity.passwords import check_new_password
+from app.domain.identity.permissions import OWNER
 from app.domain.identity.repository import (
-    add_account,
     add_registration,
     get_account,
     get_api_key,
     get_membership,
     get_user,
-    list_accounts,
     list_memberships,
-    rename_account,
-    rename_user,
 )
 from app.domain.identity.schemas import (
-    AccountCreate,
-    AccountOut,
-    AccountPatch,
     AccountRef,
     ApiKeyRef,
     BasicContext,
@@ -35,15 +28,11 @@ from app.domain.identity.schemas import (
     Registered,
     Registration,
     RoleRef,
-    UserOut,
-    UserPatch,
-    account_out,
     membership_out,
     user_out,
 )
 from app.lib.errors import FieldError, Forbidden, InvalidValue, NotFound
 from app.lib.ids import NewId
-from app.lib.pagination import ListQuery, Page
 
 
 class IdentityService:
@@ -53,23 +42,14 @@ class IdentityService:
         self._session = session
         self._new_id = new_id
 
-    async def register(self, data: Registration, passwords: Passwords) -> Registered:
-        """A new user who owns a new account. Raises `InvalidValue`, `Conflict` (`email_taken`), `TooManyRequests`."""
-        errors: list[FieldError] = []
-        email = check_email(data.email, errors)
-        check_new_password(data.password, email, errors)
-        full_name = check_name(data.full_name, "/full_name", errors)
-        account_name = check_name(data.account_name, "/account_name", errors)
-        if errors:
-            raise InvalidValue.of(errors)
-        # Hashed before the first statement, so that no connection is held meanwhile.
-        password_hash = await passwords.hash(data.password)
+    async def register(self, data: Registration, password_hash: str) -> Registered:
+        """A new user who owns a new account; `data` has been checked. Raises `Conflict` (`email_taken`)."""
         account_id = self._new_id()
-        account = Account(id=account_id, name=account_name, path=[account_id])
+        account = Account(id=account_id, name=data.account_name, path=[account_id])
         user = User(
             id=self._new_id(),
-            email=email,
-            full_name=full_name,
+            email=data.email,
+            full_name=data.full_name,
             password_hash=password_hash,
             default_account_id=account.id,
         )
@@ -119,98 +99,26 @@ class IdentityService:
         membership = BasicMembership(account.id, account.name, account.parent_id, account.status, role)
         return BasicContext(None, ApiKeyRef(key.id, key.name), AccountRef(account.id, account.name), [membership])
 
-    async def me(self, user_id: UUID) -> UserOut:
-        """The user."""
-        return user_out(await self._user(user_id))
-
-    async def update_me(self, user_id: UUID, patch: UserPatch) -> UserOut:
-        """Change what was sent; raises `InvalidValue`."""
-        if patch.full_name is UNSET:
-            return await self.me(user_id)
-        full_name = _patched_name(patch.full_name, "/full_name")
-        user = await rename_user(self._session, user_id, full_name)
-        if user is None:
-            raise NotFound("There is no such user.")
-        return user_out(user)
-
-    async def accounts(self, user_id: UUID, query: ListQuery) -> Page[AccountOut]:
-        """One page of the accounts the user is a member of."""
-        page = await list_accounts(self._session, user_id, query)
-        return Page([account_out(account) for account in page.items], page.next_cursor, page.total)
-
-    async def create_account(self, user_id: UUID, data: AccountCreate) -> AccountOut:
-        """A new account, which the user owns.
-
-        Raises `InvalidValue`; a parent without the permission `accounts:create` looks like one that does not exist.
-        """
-        errors: list[FieldError] = []
-        name = check_name(data.name, "/name", errors)
-        parent: tuple[Account, Role] | None = None
-        if data.parent_id is not None:
-            parent = await get_membership(self._session, user_id, data.parent_id)
-            if parent is None or parent[0].suspended or not grants(parent[1].permissions, "accounts:create"):
-                detail = "There is no such account in which you may create accounts."
-                errors.append(FieldError("/parent_id", "not_found", detail))
-        if errors:
-            raise InvalidValue.of(errors)
-        account_id = self._new_id()
-        above = [] if data.parent_id is None or parent is None else parent[0].path
-        account = Account(id=account_id, name=name, parent_id=data.parent_id, path=[*above, account_id])
-        await add_account(self._session, account, self._owner(user_id, account.id))
-        return account_out(account)
-
-    async def account(self, user_id: UUID, account_id: UUID) -> AccountOut:
-        """One account of the user; raises `NotFound`, `Forbidden`."""
-        return account_out(await self._account(user_id, account_id, "accounts:read"))
-
-    async def update_account(self, user_id: UUID, account_id: UUID, patch: AccountPatch) -> AccountOut:
-        """Change what was sent; raises `NotFound`, `Forbidden`, `InvalidValue`."""
-        account: Account | None = await self._account(user_id, account_id, "accounts:update")
-        if account is not None and account.suspended:
-            raise Forbidden("This account is suspended.", code="account_suspended")
-        if patch.name is not UNSET:
-            account = await rename_account(self._session, account_id, _patched_name(patch.name, "/name"))
-        if account is None:
-            raise _no_account()
-        return account_out(account)
-
     async def _user(self, user_id: UUID) -> User:
         user = await get_user(self._session, user_id)
         if user is None:
             raise NotFound("There is no such user.")
         return user
 
-    async def _account(self, user_id: UUID, account_id: UUID, permission: str) -> Account:
-        found = await get_membership(self._session, user_id, account_id)
-        if found is None:
-            raise _no_account()
-        account, role = found
-        if not grants(role.permissions, permission):
-            raise lacking(permission)
-        return account
-
     def _owner(self, user_id: UUID, account_id: UUID) -> Membership:
         return Membership(id=self._new_id(), user_id=user_id, account_id=account_id, role_id=OWNER.id)
 
 
-def check_name(text: str, pointer: str, errors: list[FieldError]) -> str:
-    """A name as it is stored: NFC, trimmed, 1 to 200 characters; adds an error otherwise."""
-    name = unicodedata.normalize("NFC", text).strip()
-    if not 1 <= len(name) <= 200:
-        errors.append(FieldError(pointer, "wrong_length", "A name has 1 to 200 characters, not only spaces."))
-    elif any(unicodedata.category(character) in ("Cc", "Cs") for character in name):
-        errors.append(FieldError(pointer, "not_allowed", "A name holds no control characters."))
-    return name
-
-
-def _patched_name(value: str | None, pointer: str) -> str:
-    if value is None:
-        raise InvalidValue.at(pointer, "not_nullable", "This field cannot be cleared.")
+def check_registration(data: Registration) -> Registration:
+    """The same in the form in which it is stored. Raises `InvalidValue`."""
     errors: list[FieldError] = []
-    name = check_name(value, pointer, errors)
+    email = check_email(data.email, errors)
+    check_new_password(data.password, email, errors)
+    full_name = check_name(data.full_name, "/full_name", errors)
+    account_name = check_name(data.account_name, "/account_name", errors)
     if errors:
         raise InvalidValue.of(errors)
-    return name
+    return Registration(email=email, password=data.password, full_name=full_name, account_name=account_name)
 
 
 def _active(caller: Caller, memberships: list[tuple[Account, Role]]) -> AccountRef:
@@ -219,7 +127,3 @@ def _active(caller: Caller, memberships: list[tuple[Account, Role]]) -> AccountR
             return AccountRef(account.id, account.name)
     # The membership ended within the seconds a caller is remembered.
     raise Forbidden("You are not a member of this account.", code="not_a_member")
-
-
-def _no_account() -> NotFound:
-    return NotFound("There is no such account.")

@@ -96,3 +96,5 @@ async def test_only_the_named_account_is_seen_and_written(
     assert await api.fetchval("SELECT count(*) FROM channels WHERE name = 'By hand'") == 0
     await name(api, mine, theirs)
     assert await api.fetchval("SELECT count(*) FROM accounts") == 2
+    with pytest.raises(asyncpg.InsufficientPrivilegeError, match="row-level security"):
+        await api.execute("UPDATE roles SET permissions = '{}' WHERE account_id IS NULL")

@@ -148,7 +148,7 @@ async def test_another_tenants_message_does_not_exist(
     [
         (b"{", "application/json", 400, "malformed_json"),
         (b"\xff", "application/json", 400, "malformed_json"),
-        (b"", "application/json", 422, "invalid_value"),
+        (b"", "application/json", 400, "malformed_json"),
         (b"[]", "application/json", 422, "invalid_value"),
         (b"to=1", "application/x-www-form-urlencoded", 415, "unsupported_media_type"),
         (b'{"text": "' + b"x" * 5_000_000 + b'"}', "application/json", 413, "body_too_large"),
