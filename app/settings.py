@@ -98,7 +98,8 @@ class LimitSettings(msgspec.Struct, frozen=True):
 class IdentitySettings(msgspec.Struct, frozen=True):
     """Lifetimes in seconds, and how long a resolved token and its memberships may be remembered.
 
-    `account_grace_days` is how long a deleted account can still be restored.
+    `account_grace_days` is how long a deleted account can still be restored. `password_memory_mebibytes` is what one
+    password hash (Argon2id, three passes) costs whoever makes it: raise it where there is memory to spare.
     """
 
     access_token_seconds: Count = 900
@@ -106,6 +107,7 @@ class IdentitySettings(msgspec.Struct, frozen=True):
     context_cache_seconds: float = 2.0
     email_code_seconds: Annotated[int, Meta(ge=60, le=86_400)] = 1_800
     invitation_seconds: Annotated[int, Meta(ge=60, le=31_536_000)] = 604_800
+    password_memory_mebibytes: Annotated[int, Meta(ge=1, le=4096)] = 64
     account_grace_days: Annotated[int, Meta(ge=0, le=365)] = 30
 
 

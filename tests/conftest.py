@@ -101,6 +101,8 @@ def environment(database_url: str, broker_url: str) -> dict[str, str]:
         "TURUMBA_ENCRYPTION_KEYS": "test-1:" + base64.b64encode(bytes(range(32))).decode(),
         "TURUMBA_PUBLIC_URL": "http://turumba.test",
         "TURUMBA_LOG_LEVEL": "warning",
+        # Thousands of log-ins would spend minutes on hashes that cost what they should.
+        "TURUMBA_IDENTITY_PASSWORD_MEMORY_MEBIBYTES": "1",
         # All tests come from one address, and log in more often than anybody else would.
         "TURUMBA_LIMITS_ADDRESS_PER_MINUTE": "1000000",
     }

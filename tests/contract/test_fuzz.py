@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-SECONDS = int(os.environ.get("TURUMBA_TEST_FUZZ_SECONDS", "150"))
+SECONDS = int(os.environ.get("TURUMBA_TEST_FUZZ_SECONDS", "180"))
 SEED = os.environ.get("TURUMBA_TEST_FUZZ_SEED", "20261125")
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent

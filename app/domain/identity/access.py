@@ -8,6 +8,7 @@ from datetime import datetime
 from uuid import UUID
 
 import msgspec
+from argon2 import PasswordHasher
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.domain.identity.api_keys.repository import find_key, record_use
@@ -93,7 +94,7 @@ class IdentityAccess:
         self._clock = clock
         self._monotonic = monotonic
         self.keys = SigningKeys(database, envelope, token_seconds=settings.access_token_seconds, monotonic=monotonic)
-        self.passwords = Passwords()
+        self.passwords = Passwords(PasswordHasher(memory_cost=settings.password_memory_mebibytes * 1024))
         self.guesses = Guesses(database)
         self.tokens = AccessTokens(
             self.keys,

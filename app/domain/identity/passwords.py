@@ -54,13 +54,13 @@ def check_new_password(password: str, email: str, errors: list[FieldError], poin
 
 
 class Passwords:
-    """Hashes and verifies in threads, two at a time: each hash takes about 0.1 s of processor time and 64 MiB.
+    """Hashes and verifies in threads, two at a time: each hash takes about 0.1 s of processor time at 64 MiB.
 
     At most 64 calls wait; further ones raise `TooManyRequests`, because they would time out anyway.
     """
 
-    def __init__(self, hasher: PasswordHasher | None = None) -> None:
-        self._hasher = hasher or PasswordHasher()
+    def __init__(self, hasher: PasswordHasher) -> None:
+        self._hasher = hasher
         self._running = asyncio.Semaphore(CONCURRENT_HASHES)
         self._waiting = 0
         self._decoy: str | None = None
