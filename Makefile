@@ -18,7 +18,7 @@ demo: setup ## the same without staying; the last line is {"accepted":…,"deliv
 	@$(PYTHON) -m deploy.local.run --demo
 
 test: setup ## run every test, on real services: make test ARGS="-k smpp -x"
-	$(PYTHON) -m pytest $(ARGS)
+	$(PYTHON) -m pytest -n 2 --dist loadfile $(ARGS)
 
 lint: setup ## check style and formatting
 	$(PYTHON) -m ruff check .

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import os
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
@@ -19,7 +20,8 @@ from app.lib.logging import configure_logging
 from app.lib.migrate import migrate
 from app.main import create_app
 from app.settings import Settings, read_settings
-from deploy.local.services import Services, ensure_services, stop_services
+from deploy.local.installation import default_root
+from deploy.local.services import TEST_BROKER_VARIABLE, Services, ensure_services, stop_services
 
 Registered = dict[str, Any]
 
@@ -29,6 +31,16 @@ def pytest_asyncio_loop_factories(
 ) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
     """The event loop of production."""
     return {"uvloop": uvloop.new_event_loop}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Processes that test at the same time have servers of their own: they would take each other's results."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    if worker is None:
+        return
+    if os.environ.get(TEST_BROKER_VARIABLE):
+        raise pytest.UsageError(f"One broker serves one process that tests: unset {TEST_BROKER_VARIABLE}, or use -n 0.")
+    os.environ["TURUMBA_LOCAL_DIR"] = str(default_root() / worker)
 
 
 @pytest.fixture(scope="session", autouse=True)

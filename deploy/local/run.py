@@ -112,6 +112,7 @@ def guide(stack: LocalStack, login: Login) -> str:
     return f"""
   API        {url}/v1          docs     {url}/v1/docs
   health     {url}/health/ready   metrics  {url}/metrics
+  mails      {url}/local/outbox: codes and invitations, as long as no SMTP server is set
   login      {login.email}   password {login.password}
 
   curl -s {url}/v1/auth/login -H 'content-type: application/json' \\
