@@ -22,6 +22,8 @@ from app.settings import Settings
 from tests.conftest import serve_app
 from tests.integration.members.conftest import Account, pointers, refusal
 
+NOBODY = "01900000-0000-7000-8000-00000000dead"
+
 
 async def sql(database: Database, statement: str, **values: Any) -> None:
     async with database.unit_of_work() as session:
@@ -224,7 +226,7 @@ PAST = "2020-01-01T00:00:00Z"
         ({"role_id": str(SYSTEM_ROLES[3].id), "permissions": {}}, [("/permissions", "not_both")]),
         ({"role": "viewer", "role_id": str(SYSTEM_ROLES[3].id)}, [("/role_id", "not_both")]),
         ({"role": "nobody"}, [("/role", "not_found")]),
-        ({"role_id": str(uuid4())}, [("/role_id", "not_found")]),
+        ({"role_id": NOBODY}, [("/role_id", "not_found")]),
         ({"permissions": {"messages": ["read", "fly"]}}, [("/permissions/messages/1", "not_allowed")]),
         ({"role": "viewer", "expires_at": PAST}, [("/expires_at", "in_the_past")]),
         ({"role": "viewer", "expires_at": "2099-01-01T00:00:00"}, [("/expires_at", "invalid")]),

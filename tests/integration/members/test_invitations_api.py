@@ -14,6 +14,8 @@ from app.lib.db import Database
 from tests.conftest import Registered
 from tests.integration.members.conftest import Account, pointers, refusal, token_in
 
+NOBODY = "01900000-0000-7000-8000-00000000dead"
+
 PASSWORD = "a new and long password"
 
 
@@ -273,7 +275,7 @@ async def test_invitations_are_listed_and_withdrawn(
         ({"role": "nobody"}, [("/role", "not_found")]),
         ({"role": None}, [("/role", "missing_field")]),
         ({"role_id": str(OWNER.id)}, [("/role_id", "not_both")]),
-        ({"role": None, "role_id": str(uuid4())}, [("/role_id", "not_found")]),
+        ({"role": None, "role_id": NOBODY}, [("/role_id", "not_found")]),
         ({"token": "x"}, [("/token", "unknown_field")]),
     ],
     ids=str,
