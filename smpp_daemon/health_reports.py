@@ -80,7 +80,7 @@ class HealthReports:
         ):
             return
         try:
-            await self._directory.report(account.id, ChannelStatus(state), health)
+            await self._directory.report(account.id, ChannelStatus(state), health, account.record.version)
         except Unavailable as error:
             log.warning("health not reported", channel_id=str(account.id), reason=error.detail)
             return

@@ -38,7 +38,7 @@ from smpp_daemon.retry import Delays
 QUICK = Delays(base=0.02, most=0.1, refused=0.05, refused_most=0.1, fatal=0.1, ghost=0.1, ghost_most=0.2)
 
 
-async def eventually(condition: Callable[[], Any], seconds: float = 20.0) -> None:
+async def eventually(condition: Callable[[], Any], seconds: float = 60.0) -> None:
     """Wait until the condition holds; the deadline is the failure."""
     async with asyncio.timeout(seconds):
         while not condition():

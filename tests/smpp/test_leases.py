@@ -100,7 +100,7 @@ async def test_a_daemon_that_joins_is_given_its_share_gracefully_and_nothing_mov
             sent = [await world.send(150, to=f"+2519{number}00") for number, world in enumerate(worlds)]
             await two.start()
             try:
-                await eventually(lambda: (len(serving(one, worlds)), len(serving(two, worlds))) == (3, 2), 40)
+                await eventually(lambda: (len(serving(one, worlds)), len(serving(two, worlds))) == (3, 2), 90)
                 shared = serving(one, worlds), serving(two, worlds)
                 assert not set(shared[0]) & set(shared[1])
                 binds = operator.statistics.binds
@@ -113,7 +113,7 @@ async def test_a_daemon_that_joins_is_given_its_share_gracefully_and_nothing_mov
             finally:
                 await two.stop()
             # The first one takes back what the second one gave up when it ended.
-            await eventually(lambda: len(serving(one, worlds)) == 5, 40)
+            await eventually(lambda: len(serving(one, worlds)) == 5, 90)
         finally:
             await one.stop()
         assert operator.accepted == 750
@@ -132,7 +132,7 @@ async def test_lost_lock_connections_move_no_channel(
         )
         await asyncio.gather(one.start(), two.start())
         try:
-            await eventually(lambda: (len(serving(one, worlds)), len(serving(two, worlds))) == (2, 2), 40)
+            await eventually(lambda: (len(serving(one, worlds)), len(serving(two, worlds))) == (2, 2), 90)
             shared, binds = (serving(one, worlds), serving(two, worlds)), operator.statistics.binds
             sessions = {daemon._leases.peers.own for daemon in (one, two)}
             await worlds[0].database.execute(

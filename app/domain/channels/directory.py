@@ -188,12 +188,15 @@ class ChannelDirectory:
             raise CryptoError("the channel has no credentials any more")
         return unseal(self._envelope, channel.id, channel.credentials, connector.credentials_type)
 
-    async def report(self, channel_id: UUID, status: ChannelStatus, health: dict[str, Any]) -> bool:
+    async def report(
+        self, channel_id: UUID, status: ChannelStatus, health: dict[str, Any], seen: datetime | None = None
+    ) -> bool:
         """Store what the sender sees, and the events that tell it; returns whether anything changed.
 
         `status` is connecting, active or error, and never replaces a pause; health is kept for paused channels too. A
-        deleted channel is left alone. `health` is JSON; `detail` in it is shown to people, `binds` is the list of
-        binds. Raises `Unavailable`.
+        deleted channel is left alone. `seen` is the version of the channel that the sender works with: what its owner
+        has decided since is not overwritten, or the wish for another try could be lost. `health` is JSON; `detail` in
+        it is shown to people, `binds` is the list of binds. Raises `Unavailable`.
         """
         if status not in REPORTABLE:
             raise ValueError(f"a sender cannot make a channel {status}")
@@ -203,7 +206,8 @@ class ChannelDirectory:
             if row is None:
                 return False
             before = None if row.reported_status is None else ChannelStatus(row.reported_status)
-            shown = status if row.status in REPORTABLE else ChannelStatus(row.status)
+            free = row.status in REPORTABLE and (seen is None or row.updated_at <= seen)
+            shown = status if free else ChannelStatus(row.status)
             document = msgspec.json.encode(health)
             if (row.status, before, row.health) == (shown, status, msgspec.json.decode(document)):
                 return False
@@ -278,7 +282,7 @@ def _with_tenant(statement: Select[tuple[Channel]]) -> Select[tuple[Channel, boo
 
 _REPORTED = text(
     """
-    SELECT account_id, name, status, health, reported_status
+    SELECT account_id, name, status, health, reported_status, updated_at
     FROM channels WHERE id = :id AND deleted_at IS NULL FOR NO KEY UPDATE
     """
 )

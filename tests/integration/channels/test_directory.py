@@ -222,6 +222,23 @@ class TestReport:
         shown = (await client.get(path, headers=headers)).json()
         assert (shown["status"], shown["health"]) == ("paused", {"binds": []})
 
+    async def test_never_overwrites_what_the_owner_decided_since(
+        self, client: httpx.AsyncClient, registered: dict[str, Any], directory: ChannelDirectory
+    ) -> None:
+        account, channel = await make(client, registered, **SMPP)
+        path, headers = f"/v1/channels/{channel}", registered["headers"]
+        record = await directory.get(account, channel)
+        assert record is not None
+        assert await directory.report(channel, ChannelStatus.ERROR, {"detail": "refused"}, record.version)
+        await client.post(f"{path}/connect", headers=headers)
+        # A report of before is on its way while the owner asks for another try.
+        await directory.report(channel, ChannelStatus.ERROR, {"detail": "refused again"}, record.version)
+        shown = (await client.get(path, headers=headers)).json()
+        assert (shown["status"], shown["health"]["detail"]) == ("connecting", "refused again")
+        (now,) = [each for each in await directory.of_type("smpp") if each.id == channel]
+        await directory.report(channel, ChannelStatus.ERROR, {"detail": "refused again"}, now.version)
+        assert (await client.get(path, headers=headers)).json()["status"] == "error"
+
     async def test_leaves_the_deleted_and_the_unknown_alone(
         self, client: httpx.AsyncClient, registered: dict[str, Any], directory: ChannelDirectory
     ) -> None:

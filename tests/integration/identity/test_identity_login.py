@@ -164,7 +164,7 @@ async def test_only_digests_and_sealed_keys_are_stored(
 
 
 async def test_a_password_hash_of_old_parameters_is_replaced(
-    client: httpx.AsyncClient, database: Database, registered: Registered
+    client: httpx.AsyncClient, database: Database, registered: Registered, settings: Settings
 ) -> None:
     weak = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(registered["credentials"]["password"])
     user = {"id": UUID(registered["user"]["id"])}
@@ -174,7 +174,7 @@ async def test_a_password_hash_of_old_parameters_is_replaced(
     async with database.reading() as session:
         stored = await session.scalar(text("SELECT password_hash FROM users WHERE id = :id"), user)
     assert stored != weak
-    assert "m=65536" in str(stored)
+    assert f"m={settings.identity.password_memory_mebibytes * 1024}," in str(stored)
     await login(client, registered)
 
 
