@@ -83,6 +83,18 @@ def test_the_locks_say_who_is_there_and_who_serves_what() -> None:
     assert peers.taken == {200, -300, 400}
 
 
+async def what_is_there(worlds: list[World], *daemons: Daemon) -> str:
+    """Everything that decides who serves what, for a failure that is rare."""
+    channels = await worlds[0].database.fetch(
+        "SELECT id, status, health ->> 'detail' AS detail FROM channels WHERE deleted_at IS NULL AND type = 'smpp'"
+    )
+    locks = await worlds[0].database.fetch(
+        "SELECT pid, classid, objid, objsubid, mode, granted FROM pg_locks WHERE locktype = 'advisory'"
+    )
+    accounts = [[(str(each.id), each.state, [k.state for k in each.keepers]) for each in d.accounts] for d in daemons]
+    return "\n".join(map(str, (*map(dict, channels), *map(dict, locks), *accounts)))
+
+
 async def test_a_daemon_that_joins_is_given_its_share_gracefully_and_nothing_moves_afterwards(
     worlds: list[World], daemon_config: Settings, second_settings: Settings
 ) -> None:
@@ -100,7 +112,10 @@ async def test_a_daemon_that_joins_is_given_its_share_gracefully_and_nothing_mov
             sent = [await world.send(150, to=f"+2519{number}00") for number, world in enumerate(worlds)]
             await two.start()
             try:
-                await eventually(lambda: (len(serving(one, worlds)), len(serving(two, worlds))) == (3, 2), 90)
+                try:
+                    await eventually(lambda: (len(serving(one, worlds)), len(serving(two, worlds))) == (3, 2), 90)
+                except TimeoutError:
+                    pytest.fail(await what_is_there(worlds, one, two))
                 shared = serving(one, worlds), serving(two, worlds)
                 assert not set(shared[0]) & set(shared[1])
                 binds = operator.statistics.binds
