@@ -4,7 +4,7 @@ Nobody decides for the others. Each looks at what all of them hold and follows t
 numbers that differ by one at most.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from uuid import UUID
 
 import msgspec
@@ -61,6 +61,7 @@ class Balance:
         self._sharing = sharing
         self._next_move = 0.0
         self._given: dict[UUID, float] = {}
+        self._last: UUID | None = None
 
     def may_take(self, channel_id: UUID, peers: Peers, now: float) -> bool:
         """Whether a channel that nobody serves is not one that was just given up to somebody else."""
@@ -77,8 +78,16 @@ class Balance:
         # Of several with the most, one moves at a time: the others see its move before it is their turn.
         return (own, peers.own) >= max((count, process) for process, count in peers.others.items())
 
+    def waits(self, taken: Callable[[UUID], bool], now: float) -> bool:
+        """Whether nobody serves yet what was given up last: the numbers would make this daemon give more than it has
+        too many. `taken` says whether another one has a channel. What nobody takes is waited for until it may be taken
+        back.
+        """
+        return self._last is not None and self._given.get(self._last, 0.0) > now and not taken(self._last)
+
     def giving(self, channel_id: UUID, now: float) -> None:
         """A channel is being given up."""
+        self._last = channel_id
         self._given[channel_id] = now + self._sharing.keep_off
         self._next_move = now + self._sharing.between
 

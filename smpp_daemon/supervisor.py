@@ -128,6 +128,8 @@ class Supervisor:
         now = asyncio.get_running_loop().time()
         if any(running.stopping is not None for running in self._running.values()):
             return
+        if self._balance.waits(self._leases.taken, now):
+            return
         # What an operator paused or drained here would go on elsewhere.
         free = [running for running in self._running.values() if running.account.control.sends]
         if free and self._balance.has_too_many(len(self._leases), self._leases.peers, now):

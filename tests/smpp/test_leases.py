@@ -69,6 +69,10 @@ def test_what_was_given_up_is_left_to_the_others_for_a_while() -> None:
     balance.giving(channel, 10.4)
     assert not balance.has_too_many(3, other, 10.41)
     assert not balance.may_take(channel, other, 11.0)
+    # Nothing more is given before somebody serves it, or would have by now.
+    assert balance.waits(lambda _: False, 11.0)
+    assert not balance.waits(lambda taken: taken == channel, 11.0)
+    assert not balance.waits(lambda _: False, 16.0)
     assert balance.may_take(channel, other, 16.0)
     balance.giving(channel, 17.0)
     # The other one died: nobody else will take it.
