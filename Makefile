@@ -47,7 +47,7 @@ fuzz-api: setup ## every route fuzzed by its own OpenAPI document: make fuzz-api
 bench: setup ## run all benchmarks and append what they say to docs/benchmarks.md
 	$(PYTHON) -m bench
 
-bench-%: setup ## run one benchmark: wire, daemon, throttle, binds, server, ingest, list
+bench-%: setup ## run one benchmark: wire, daemon, throttle, binds, server, ingest, list, contacts, templates, bulk, fair
 	$(PYTHON) -m bench.$*
 
 stop: ## stop what runs in the background or in another terminal

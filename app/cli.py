@@ -16,6 +16,7 @@ from granian import Granian
 from granian.constants import HTTPModes, Interfaces, Loops
 
 from app.cli_accounts import accounts
+from app.cli_contacts import contacts
 from app.cli_orphans import orphans
 from app.domain.channels.directory import ChannelDirectory
 from app.domain.channels.rewrap import rewrap_channels
@@ -251,4 +252,5 @@ def show_settings() -> None:
 
 
 main.add_command(accounts)
+main.add_command(contacts)
 main.add_command(orphans)

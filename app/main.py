@@ -17,6 +17,7 @@ from app.api.idempotency import Idempotency
 from app.api.limits import RateLimits
 from app.api.local_outbox import LocalOutboxController
 from app.api.problems import app_error_response, http_exception_response, unexpected_response
+from app.api.progress_stream import ProgressStreams
 from app.api.requests import ApiRequest
 from app.api.v1.accounts import AccountController
 from app.api.v1.api_keys import ApiKeyController
@@ -24,22 +25,36 @@ from app.api.v1.audit_log import AuditLogController
 from app.api.v1.auth import AuthController, PasswordController
 from app.api.v1.channels import ChannelController, ChannelTypeController
 from app.api.v1.cognito_auth import CognitoAuthController, CognitoPasswordController
+from app.api.v1.contact_attributes import ContactAttributeController
+from app.api.v1.contact_groups import ContactGroupController
+from app.api.v1.contact_jobs import ContactJobController
+from app.api.v1.contact_merges import ContactIdentityController, ContactMergeController
+from app.api.v1.contacts import ContactController
 from app.api.v1.context import ContextController
 from app.api.v1.events import EventController
+from app.api.v1.group_messages import GroupMessageController
 from app.api.v1.health import HealthController
 from app.api.v1.invitations import AcceptanceController, InvitationController
+from app.api.v1.jobs import JobController
 from app.api.v1.me import SecondFactorController, SessionController
 from app.api.v1.messages import MessageController
+from app.api.v1.opt_outs import ConsentEventController, KeywordController, OptOutController
 from app.api.v1.roles import PermissionController, RoleController
+from app.api.v1.segments import SegmentController
 from app.api.v1.smpp_accounts import SmppAccountController
+from app.api.v1.templates import TemplateController
+from app.api.v1.unsubscribe import UnsubscribeController
 from app.api.v1.users import MemberController, UserController
 from app.api.v1.well_known import WellKnownController
 from app.domain.channels.directory import ChannelDirectory
+from app.domain.contacts.correspondence import Correspondence
+from app.domain.contacts.stores.opening import open_contact_stores
 from app.domain.identity.access import IdentityAccess
 from app.domain.identity.cognito.pool import open_pool
 from app.domain.limits.service import RateLimiter
 from app.domain.messages.intake import MessageIntake
 from app.domain.outbox.waker import OutboxWaker
+from app.domain.templates.directory import TemplateDirectory
 from app.lib.clock import utc_now
 from app.lib.crypto import Envelope, parse_keys
 from app.lib.db import API_ROLE, Database
@@ -65,11 +80,25 @@ CONTROLLERS: list[type[Controller]] = [
     AcceptanceController,
     ApiKeyController,
     AccountController,
+    ContactController,
+    ContactJobController,
+    ContactIdentityController,
+    ContactMergeController,
+    ContactGroupController,
+    SegmentController,
+    ContactAttributeController,
     ChannelTypeController,
     ChannelController,
     MessageController,
+    OptOutController,
+    ConsentEventController,
+    KeywordController,
+    UnsubscribeController,
     SmppAccountController,
+    TemplateController,
+    GroupMessageController,
     EventController,
+    JobController,
     AuditLogController,
     HealthController,
     WellKnownController,
@@ -122,7 +151,10 @@ def create_app(settings: Settings | None = None) -> Litestar:
             new_id=new_id,
             cognito=cognito,
         )
-        intake = MessageIntake(database, new_id, waker.wake)
+        contact_stores = open_contact_stores(settings.contacts.url)
+        people = Correspondence(contact_stores, utc_now, new_id)
+        templates = TemplateDirectory(database)
+        intake = MessageIntake(database, new_id, waker.wake, people)
         # Of its own: whether a request may be answered must not wait for those that are being answered.
         limits_database = Database(
             settings.api.database_url or settings.database.url,
@@ -135,11 +167,25 @@ def create_app(settings: Settings | None = None) -> Litestar:
         app.state.limiter = limiter = RateLimiter(limits_database, settings.limits)
         following = [
             asyncio.create_task(channels.listen(), name="channel-changes"),
+            asyncio.create_task(templates.listen(), name="template-changes"),
             asyncio.create_task(identity.listen(), name="identity-changes"),
             asyncio.create_task(identity.record_uses(), name="key-uses"),
             asyncio.create_task(limiter.tidy(), name="rate-limits-tidy"),
         ]
-        app.state.container = Container(settings, database, envelope, utc_now, new_id, identity, channels, intake)
+        app.state.container = Container(
+            settings,
+            database,
+            envelope,
+            utc_now,
+            new_id,
+            identity,
+            channels,
+            intake,
+            contact_stores,
+            people,
+            templates,
+            ProgressStreams(),
+        )
         waker.start()
         intake.start()
         calm_garbage_collector()
@@ -159,6 +205,7 @@ def create_app(settings: Settings | None = None) -> Litestar:
                 await cognito.close()
             await limiter.stop()
             await limits_database.close()
+            await contact_stores.close()
             await database.close()
 
     app = Litestar(

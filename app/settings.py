@@ -24,6 +24,7 @@ SECRETS = (
     "TURUMBA_ENCRYPTION_KEYS",
     "TURUMBA_COGNITO_CLIENT_SECRET",
     "TURUMBA_MAIL_SMTP_PASSWORD",
+    "TURUMBA_CONTACTS_URL",
 )
 """May be given as a file instead, `<name>_FILE`: what systemd's credentials and containers' secrets are."""
 
@@ -160,6 +161,25 @@ class MailSettings(msgspec.Struct, frozen=True):
     outbox_page: bool = False
 
 
+class ContactSettings(msgspec.Struct, frozen=True):
+    """Where contacts are kept: `url` of a MongoDB (`mongodb://…`), or beside everything else while it is empty."""
+
+    url: Annotated[str, Meta(pattern=r"^(mongodb(\+srv)?://.+)?$")] = ""
+
+    def problems(self) -> list[str]:
+        """What is wrong with the URL, a line each; its text, which holds a password, is not repeated."""
+        if not self.url.startswith("mongodb://"):
+            return []  # what mongodb+srv:// stands for is known to the DNS only
+        from pymongo.errors import PyMongoError
+        from pymongo.uri_parser import parse_uri
+
+        try:
+            parse_uri(self.url)
+        except (PyMongoError, ValueError):
+            return ["TURUMBA_CONTACTS_URL: not a URL of MongoDB. Are its user and password percent-encoded?"]
+        return []
+
+
 class LogSettings(msgspec.Struct, frozen=True):
     """`format` console is for people at a terminal, json for machines."""
 
@@ -213,6 +233,7 @@ class Settings(msgspec.Struct, frozen=True):
     identity: IdentitySettings = IdentitySettings()
     cognito: CognitoSettings = CognitoSettings()
     mail: MailSettings = MailSettings()
+    contacts: ContactSettings = ContactSettings()
     log: LogSettings = LogSettings()
     metrics: MetricsSettings = MetricsSettings()
     smppd: SmppdSettings = SmppdSettings()
@@ -226,7 +247,7 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         settings = read_environment(Settings, values, prefix=PREFIX, ignored_prefixes=IGNORED_PREFIXES)
     except BadEnvironment as error:
         raise BadEnvironment(problems + error.problems) from error
-    problems += settings.api.problems() + settings.cognito.problems()
+    problems += settings.api.problems() + settings.cognito.problems() + settings.contacts.problems()
     if problems:
         raise BadEnvironment(problems)
     return settings

@@ -10,7 +10,20 @@ from typing import Any
 
 from bench.harness import ROOT, say
 
-NAMES = ("wire", "daemon", "throttle", "binds", "server", "auth", "ingest", "list")
+NAMES = (
+    "wire",
+    "daemon",
+    "throttle",
+    "binds",
+    "server",
+    "auth",
+    "ingest",
+    "list",
+    "contacts",
+    "templates",
+    "bulk",
+    "fair",
+)
 PAGE = ROOT / "docs" / "benchmarks.md"
 OF_EVERY_LINE = {"bench", "value", "unit", "higher_is_better", "reference", "ratio", "params", "samples", "version"}
 

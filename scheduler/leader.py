@@ -2,14 +2,13 @@
 
 import asyncpg
 
-from app.lib.db import Database
+from app.lib.db import CONNECTION_ERRORS, Database
 from app.lib.logging import get_logger
 from app.lib.metrics import leader as leader_gauge
 
 log = get_logger(__name__)
 
 LEADER_LOCK = 0x5475_7275_4C65_6164
-_PASSING = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
 class Leader:
@@ -32,7 +31,7 @@ class Leader:
                 self._held = await self._connection.fetchval("SELECT pg_try_advisory_lock($1)", LEADER_LOCK, timeout=5)
                 if self._held:
                     log.info("leading")
-        except _PASSING as error:
+        except CONNECTION_ERRORS as error:
             log.warning("leadership unknown", reason=str(error) or type(error).__name__)
             await self.resign()
         leader_gauge.set(int(self._held))

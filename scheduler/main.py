@@ -7,14 +7,19 @@ from datetime import UTC, datetime
 import click
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
+from app.domain.contacts.correspondence import Correspondence
+from app.domain.contacts.stores.opening import open_contact_stores
+from app.lib.clock import utc_now
 from app.lib.crypto import Envelope, parse_keys
 from app.lib.db import Database
 from app.lib.errors import Unavailable
+from app.lib.ids import new_id
 from app.lib.logging import get_logger
 from app.lib.service import Stop, run_process
 from app.settings import Settings, settings_for
-from scheduler.jobs.accounts import purge_accounts
-from scheduler.jobs.inbound import deliver_overdue_parts, rematch_receipts
+from scheduler.jobs.contacts import ContactJobs
+from scheduler.jobs.inbound import InboundParts, rematch_receipts
+from scheduler.jobs.long_work import expire_long_work
 from scheduler.jobs.mails import MailDelivery
 from scheduler.jobs.queues import QueueWatch
 from scheduler.jobs.retries import enqueue_retries
@@ -27,17 +32,19 @@ Job = Callable[[Database], Awaitable[None]]
 
 JOBS: tuple[tuple[Job, float], ...] = (
     (enqueue_retries, 0.5),
-    (deliver_overdue_parts, 5.0),
     (rematch_receipts, 15.0),
     (declare_orphans, 30.0),
     (make_partitions, 3600.0),
     (prune, 3600.0),
-    (purge_accounts, 300.0),
+    (expire_long_work, 60.0),
 )
 """Each job and the seconds between its ticks."""
 
 QUEUE_LOOK_SECONDS = 30.0
 MAIL_SECONDS = 2.0
+PARTS_SECONDS = 5.0
+PURGE_SECONDS = 300.0
+GROUP_SECONDS = 30.0
 
 
 async def run_scheduler(settings: Settings, stop: Stop) -> None:
@@ -45,6 +52,9 @@ async def run_scheduler(settings: Settings, stop: Stop) -> None:
     database = Database(settings.database.url, process="scheduler", pool_size=4)
     leader = Leader(database)
     queues = QueueWatch(settings.broker.url)
+    stores = open_contact_stores(settings.contacts.url)
+    contacts = ContactJobs(stores)
+    parts = InboundParts(Correspondence(stores, utc_now, new_id))
     mails = MailDelivery(settings.mail, Envelope(parse_keys(settings.encryption_keys)))
     # APScheduler only ticks here: what is due, and to whom, is decided by rows and locks in PostgreSQL.
     ticker = AsyncIOScheduler(timezone=UTC)
@@ -64,7 +74,16 @@ async def run_scheduler(settings: Settings, stop: Stop) -> None:
         except Exception:
             log.exception("job failed", job=job.__name__)
 
-    for job, seconds in (*JOBS, (queues.find_deserted, QUEUE_LOOK_SECONDS), (mails.deliver_mails, MAIL_SECONDS)):
+    for job, seconds in (
+        *JOBS,
+        (queues.find_deserted, QUEUE_LOOK_SECONDS),
+        (mails.deliver_mails, MAIL_SECONDS),
+        (parts.deliver_overdue_parts, PARTS_SECONDS),
+        (contacts.drop_deleted_groups, GROUP_SECONDS),
+        (contacts.finish_merges, GROUP_SECONDS),
+        (contacts.forget_merges, PURGE_SECONDS),
+        (contacts.purge_accounts, PURGE_SECONDS),
+    ):
         ticker.add_job(
             tick,
             "interval",
@@ -82,6 +101,7 @@ async def run_scheduler(settings: Settings, stop: Stop) -> None:
     finally:
         ticker.shutdown(wait=False)
         await leader.resign()
+        await stores.close()
         await database.close()
         log.info("scheduler stopped")
 

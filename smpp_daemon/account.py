@@ -26,7 +26,7 @@ from smpp_daemon.bind import BindKeeper, Links
 from smpp_daemon.bind_health import BindState
 from smpp_daemon.bind_set import BindSet
 from smpp_daemon.bridge import BrokerLink, DispatchConsumer, acknowledge, dead_letter, hand_back
-from smpp_daemon.claims import Claimer, ahead, set_size
+from smpp_daemon.claims import Claimer, ahead, set_size, worth_claiming
 from smpp_daemon.control import Control
 from smpp_daemon.health import AccountState, account_health, account_state
 from smpp_daemon.history import Trend
@@ -370,8 +370,9 @@ class OperatorAccount:
         size = set_size(self.throttle.current_rate, windows, self.counters.last_second(self._loop.time()))
         room = {lane: ahead(size) - self._line.waiting(lane) - self._claimer.claiming(lane) for lane in Lane}
         # What is claimed of one lane never keeps the other from being claimed.
-        high = max(0, min(size, room[Lane.HIGH], self._backlog.waiting(Lane.HIGH)))
-        return self._backlog.take(high, max(0, min(size - high, room[Lane.BULK])))
+        high = worth_claiming(size, room[Lane.HIGH], self._backlog.waiting(Lane.HIGH))
+        bulk = worth_claiming(size, room[Lane.BULK], self._backlog.waiting(Lane.BULK))
+        return self._backlog.take(high, min(size - high, bulk))
 
     def _claimed(self, items: list[Item], claims: list[Claim]) -> None:
         at = self._shared.wall()

@@ -14,7 +14,7 @@ from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMe
 from aiormq.exceptions import ChannelInvalidStateError
 
 from app.domain.messages.events import Lane
-from app.lib.broker import Topology, dispatch_queue, unavailable_broker
+from app.lib.broker import Topology, connect_broker, dispatch_queue, unavailable_broker
 from app.lib.errors import Unavailable
 from app.lib.logging import get_logger
 from app.lib.service import backoff
@@ -60,10 +60,7 @@ class BrokerLink:
         while True:
             try:
                 with unavailable_broker():
-                    async with asyncio.timeout(CONNECT_SECONDS):
-                        self._connection = await aio_pika.connect(
-                            self._url, client_properties={"connection_name": self._name}
-                        )
+                    self._connection = await connect_broker(self._url, name=self._name, seconds=CONNECT_SECONDS)
                 closed = asyncio.Event()
                 self._connection.close_callbacks.add(lambda *_, closed=closed: closed.set())
                 failures = 0

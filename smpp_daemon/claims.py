@@ -37,6 +37,15 @@ def ahead(size: int) -> int:
     return size if size < MAX_SET else 3 * MAX_SET
 
 
+def worth_claiming(size: int, room: int, waiting: int) -> int:
+    """How many messages of a lane to claim now, of so many `waiting`, when there is `room` for so many.
+
+    Every claim is a transaction: half a set is waited for, unless all that wait fit.
+    """
+    most = max(0, min(size, room, waiting))
+    return most if most >= min(waiting, (size + 1) // 2) else 0
+
+
 class Claimer:
     """Claims the next set while the current one is being written; verdicts are taken in the order of the sets.
 

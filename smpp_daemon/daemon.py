@@ -85,6 +85,12 @@ class Daemon:
         """Where applications bind to us; None unless it was asked for."""
         return self._server
 
+    @property
+    def parts(self) -> list["asyncio.Task[None]"]:
+        """What runs once it has started, and ends only with it."""
+        following = [] if self._following is None else [self._following]
+        return self._tasks + following + ([] if self._server is None else self._server.parts)
+
     async def start(self) -> None:
         """Begin; PostgreSQL and RabbitMQ are waited for. Raises `SocketInUseError` and `CannotListenError`."""
         await self._admin.start()

@@ -13,7 +13,7 @@ from uuid import UUID
 
 import asyncpg
 
-from app.lib.db import Database
+from app.lib.db import CONNECTION_ERRORS, Database
 from app.lib.logging import get_logger
 from app.lib.service import backoff
 from smpp_daemon.sharing import Peers, Sharing
@@ -24,7 +24,6 @@ REJOIN_SECONDS = 3.0
 """After a lost connection: the other daemons lost theirs too, and take back first what they are serving."""
 
 STATEMENT_SECONDS = 3.0
-_PASSING = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 MEMBERS = (0x736D7070, 1)
 """The two numbers of the lock that all daemons share ("smpp")."""
@@ -113,7 +112,7 @@ class Leases:
 
     async def leave(self) -> None:
         """Stop counting as one of the daemons: the others may take what is given up from now on."""
-        with suppress(*_PASSING):
+        with suppress(*CONNECTION_ERRORS):
             async with self._using:
                 if self._connection is not None:
                     await self._connection.fetchval(
@@ -135,7 +134,7 @@ class Leases:
                 failures = 0
                 self._ready()
                 await self._until_lost(connection, gone)
-            except _PASSING as error:
+            except CONNECTION_ERRORS as error:
                 log.warning("leases are not possible", reason=str(error) or type(error).__name__)
             await self._drop()
             failures += 1
@@ -146,7 +145,7 @@ class Leases:
         connection, self._connection = self._connection, None
         self._held.clear()
         if connection is not None:
-            with suppress(*_PASSING):
+            with suppress(*CONNECTION_ERRORS):
                 await connection.close(timeout=STATEMENT_SECONDS)
 
     async def _until_lost(self, connection: "asyncpg.Connection[asyncpg.Record]", gone: asyncio.Event) -> None:
@@ -185,7 +184,7 @@ class Leases:
                         f"SELECT {function}($1)", lease_key(channel_id), timeout=STATEMENT_SECONDS
                     )
                 )
-            except _PASSING as error:
+            except CONNECTION_ERRORS as error:
                 log.warning("lease failed", channel_id=str(channel_id), reason=str(error) or type(error).__name__)
                 # Whether the lock was taken is not known; with its connection it is certainly gone.
                 connection.terminate()

@@ -25,6 +25,9 @@ from smpp_daemon.transport import Connection
 CHUNK = 64
 """PDUs given to one bind before the next one is looked at, so that several binds share the work."""
 
+TOGETHER_SECONDS = 0.01
+"""Of a limited channel so much is written together: one by one, each PDU and each answer would cost a packet."""
+
 THROTTLE_PAUSE = 1.0
 QUEUE_FULL_PAUSE = 5.0
 
@@ -97,6 +100,10 @@ class Line:
         if self._returned:
             self._merge_returned()
         while (head := self._head()) is not None and not self._blocked():
+            gathers = head.batch.lane is Lane.BULK and not self._high and self._started is None
+            if gathers and self._timer is not None:
+                # An answer is no reason to write what the next few are to go with.
+                return
             wanted = self._wanted(head)
             connection = self._started_on or choose(self._connections(), wanted)
             if connection is None or connection.room < wanted:
@@ -105,7 +112,8 @@ class Line:
             granted = self.throttle.take(min(connection.room, max(CHUNK, wanted)), now)
             if granted < wanted:
                 self.throttle.give_back(granted)
-                self._wait_until(self.throttle.next_at(now, wanted))
+                together = self._together() if gathers else wanted
+                self._wait_until(self.throttle.next_at(now, max(wanted, together)))
                 return
             self._write(connection, granted, now)
 
@@ -162,10 +170,19 @@ class Line:
         self._counters.sent(len(bodies), now)
         metrics.submitted.inc(len(bodies))
 
+    def _together(self) -> int:
+        """How many tokens `bulk` waits for; a bucket that never fills loses nothing of the rate."""
+        waiting = len(self._bulk)
+        return min(waiting, int(self.throttle.current_rate * TOGETHER_SECONDS), int(self.throttle.capacity / 2))
+
     def _wait_until(self, moment: float) -> None:
-        if self._timer is None:
-            # A millisecond more than needed: the loop's clock has no finer grain.
-            self._timer = self._loop.call_at(moment + 0.001, self._due)
+        # A millisecond more than needed: the loop's clock has no finer grain.
+        moment += 0.001
+        if self._timer is not None:
+            if self._timer.when() <= moment:
+                return
+            self._timer.cancel()
+        self._timer = self._loop.call_at(moment, self._due)
 
     def _due(self) -> None:
         self._timer = None

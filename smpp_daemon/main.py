@@ -22,6 +22,7 @@ async def run_daemon(settings: Settings, stop: Stop) -> None:
     """Run until `stop`, then drain."""
     daemon = Daemon(settings)
     await daemon.start()
+    stop.needs(*daemon.parts)
     calm_garbage_collector()
     try:
         stop.working(_in_words(daemon))

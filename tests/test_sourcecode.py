@@ -26,6 +26,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "app.main": ("app",),
     "app.cli": ("app",),
     "app.cli_accounts": (*LIB, "app.domain"),
+    "app.cli_contacts": (*LIB, "app.domain"),
     "app.cli_orphans": (*LIB, "app.domain"),
     "scheduler": (*LIB, "app.domain", "scheduler"),
     "connectors": ("connectors",),
@@ -122,7 +123,26 @@ def test_no_file_is_too_long() -> None:
     assert not long
 
 
-TENANT_MODELS = {"Message", "Channel", "SmppAccount", "Event", "Invitation", "ApiKey", "AuditEntry"}
+TENANT_MODELS = {
+    "Message",
+    "Channel",
+    "SmppAccount",
+    "Event",
+    "Invitation",
+    "ApiKey",
+    "AuditEntry",
+    "Template",
+    "TemplateVersion",
+    "ContactGroup",
+    "Segment",
+    "ContactAttribute",
+    "ContactMerge",
+    "Job",
+    "GroupMessage",
+    "OptOut",
+    "ConsentEvent",
+    "KeywordSet",
+}
 UNSCOPED_ON_PURPOSE = {
     # Daemons serve every account; each record they get carries the account it belongs to.
     "app.domain.channels.directory",

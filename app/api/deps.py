@@ -8,12 +8,16 @@ from litestar.di import NamedDependency, Provide
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.api.origins import origin_of
+from app.api.progress_stream import ProgressStreams
 from app.api.requests import ApiRequest
 from app.domain.channels.directory import ChannelDirectory
+from app.domain.contacts.correspondence import Correspondence
+from app.domain.contacts.stores.contract import ContactStores
 from app.domain.identity.access import IdentityAccess
 from app.domain.identity.audit.service import AuditTrail
 from app.domain.identity.schemas import Caller, Origin
 from app.domain.messages.intake import MessageIntake
+from app.domain.templates.directory import TemplateDirectory
 from app.lib.clock import Clock
 from app.lib.crypto import Envelope
 from app.lib.db import Database
@@ -36,6 +40,10 @@ class Container:
     identity: IdentityAccess
     channels: ChannelDirectory
     intake: MessageIntake
+    contact_stores: ContactStores
+    people: Correspondence
+    templates: TemplateDirectory
+    streams: ProgressStreams
 
 
 def provide_container(state: State) -> Container:

@@ -2,6 +2,16 @@
 
 from typing import Any
 
+from app.api import (
+    contact_examples,
+    contact_job_examples,
+    contact_merge_examples,
+    group_message_examples,
+    job_examples,
+    opt_out_examples,
+    template_examples,
+)
+
 Example = dict[str, Any]
 
 ACCOUNT = "019ab0c2-7d10-7c3e-9a54-3f1f6d2b8e01"
@@ -33,6 +43,7 @@ _ACCOUNT: Example = {
         "quiet_hours": {"start": "21:00", "end": "08:00", "days": ["sat", "sun"]},
         "retention_days": 365,
         "language": "am",
+        "group_message_approval_above": 1000,
     },
     **_TIMES,
 }
@@ -61,6 +72,9 @@ _MESSAGE: Example = {
     "account_id": ACCOUNT,
     "channel_id": CHANNEL,
     "contact_id": None,
+    "group_message_id": None,
+    "template_id": None,
+    "template_version": None,
     "direction": "outbound",
     "to": "+251911000100",
     "from": "DEMO",
@@ -70,6 +84,7 @@ _MESSAGE: Example = {
     "encoding": "gsm7",
     "segments": 1,
     "validity_seconds": None,
+    "topic": None,
     "error": None,
     "content": None,
     "metadata": {"order": 17},
@@ -118,6 +133,13 @@ PROBLEM: Example = {
 }
 
 EXAMPLES: dict[str, list[Example]] = {
+    **contact_examples.EXAMPLES,
+    **contact_job_examples.EXAMPLES,
+    **contact_merge_examples.EXAMPLES,
+    **job_examples.EXAMPLES,
+    **opt_out_examples.EXAMPLES,
+    **template_examples.EXAMPLES,
+    **group_message_examples.EXAMPLES,
     "Problem": [PROBLEM],
     "Health": [{"status": "up", "dependencies": {"database": "up", "broker": "up"}}],
     "Registration": [
@@ -214,7 +236,14 @@ EXAMPLES: dict[str, list[Example]] = {
             "text": "Your code is 4711",
             "lane": "high",
             "validity_seconds": 300,
+            "topic": "service",
             "metadata": {"order": 17},
+        },
+        {
+            "channel_id": CHANNEL,
+            "contact_id": contact_examples.CONTACT,
+            "template_id": template_examples.TEMPLATE,
+            "variables": {"CODE": "4711"},
         },
     ],
     "Message": [_MESSAGE],

@@ -9,13 +9,14 @@ The answer is stored by the transaction that does the work, in one of two ways:
   there, or no connection may be held while a password is hashed. Their handlers give away the answer, for it to be
   stored by the transaction that makes it true (`answered_with`, `answers_in`). What they did not give away is stored
   here, after the work. With `"tried first"` a stored answer is not even looked for before the handler has failed to
-  store its own: on the hot path nearly every key is new.
+  store its own: on the hot path nearly every key is new. With `"streamed"` the body is not read here, for it is too
+  large to be held: the handler says what it was (`told`) once it has read it; a stored answer is looked for after that.
 
 Without the header nothing happens here.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, TypeVar
 
 import msgspec
@@ -52,6 +53,9 @@ KEPT_HEADERS = frozenset(
 HANDED_OVER = "handed over"
 TRIED_FIRST = "tried first"
 """Like `HANDED_OVER`, for handlers that change nothing before or besides the transaction that stores their answer."""
+
+STREAMED = "streamed"
+"""Like `TRIED_FIRST`, for handlers that read the body in pieces; they undo what they did when they are refused."""
 
 _KEYED = "keyed_request"
 _WAIT_SECONDS = 5.0
@@ -104,6 +108,13 @@ def answers_in(
     return store
 
 
+def told(request: ApiRequest, parts: Iterable[bytes]) -> None:
+    """Say what a request was whose body was read by the handler; see `STREAMED`. Without a key it does nothing."""
+    keyed: KeyedRequest | None = request.scope["state"].get(_KEYED)
+    if keyed is not None:
+        keyed.tell(digest_of([request.scope["query_string"], *parts]))
+
+
 class Idempotency(ASGIMiddleware):
     """Goes after authentication. `most_at_once` bounds how many requests with a key hold a connection each.
 
@@ -143,7 +154,7 @@ class Idempotency(ASGIMiddleware):
         self._running.add(keyed.key)
         try:
             way = request.route_handler.opt.get("idempotency")
-            if way in (HANDED_OVER, TRIED_FIRST):
+            if way in (HANDED_OVER, TRIED_FIRST, STREAMED):
                 return await self._handed_over(request, keyed, next_app, look_first=way == HANDED_OVER)
             return await self._around(request, keyed, next_app)
         finally:
@@ -177,7 +188,8 @@ class Idempotency(ASGIMiddleware):
         if stored is None:
             request.scope["state"][_KEYED] = keyed
             held = HeldAnswer()
-            await next_app(request.scope, await _body_again(request), held.take)
+            streamed = request.route_handler.opt.get("idempotency") == STREAMED
+            await next_app(request.scope, request.receive if streamed else await _body_again(request), held.take)
             stored = await _settle(request, keyed, held)
             if stored is None:
                 return held
@@ -259,7 +271,7 @@ async def _settle(request: ApiRequest, keyed: KeyedRequest, held: HeldAnswer) ->
     """Store an answer that was not handed over; the one to give instead when another was stored meanwhile."""
     if keyed.offered is not None and keyed.offered.refused:
         return await _look_up(request, keyed)
-    if not is_final(held.status) or (keyed.offered is not None and held.status < 400):
+    if not keyed.known or not is_final(held.status) or (keyed.offered is not None and held.status < 400):
         return None
     container: Container = request.app.state.container
     async with container.database.unit_of_work(keyed.key.account_id) as session:
@@ -302,8 +314,10 @@ async def _keyed_request(request: ApiRequest, keys: list[bytes]) -> KeyedRequest
     scope = request.scope
     caller: Caller | None = scope.get("user")
     account_id = NOBODY if caller is None else caller.account_id
-    content_type = request.headers.get("content-type", "").encode()
-    digest = digest_of([content_type, scope["query_string"], await request.body()])
+    digest = None
+    if request.route_handler.opt.get("idempotency") != STREAMED:
+        content_type = request.headers.get("content-type", "").encode()
+        digest = digest_of([content_type, scope["query_string"], await request.body()])
     container: Container = request.app.state.container
     return KeyedRequest(IdempotencyKey(account_id, _route(request, caller), key), digest, container.envelope)
 

@@ -41,14 +41,18 @@ class ApiRequest(Request[Any, Any, State]):
             raise decode_error(error) from error
 
 
-def list_query(request: ApiRequest, listing: Listing) -> ListQuery:
-    """The page a list request asks for; raises `Malformed` (400) naming what the list allows."""
+def query_pairs(request: ApiRequest) -> list[tuple[str, str]]:
+    """The parameters of a query, in their order; raises `Malformed` (400) for a query that is broken."""
     raw = request.scope["query_string"]
     try:
-        pairs = parse_qsl(raw.decode("ascii"), keep_blank_values=True, strict_parsing=bool(raw), errors="strict")
+        return parse_qsl(raw.decode("ascii"), keep_blank_values=True, strict_parsing=bool(raw), errors="strict")
     except (ValueError, UnicodeDecodeError) as error:
         raise Malformed("The query string is not well-formed.", code="bad_parameter") from error
-    return parse_list_query(pairs, listing)
+
+
+def list_query(request: ApiRequest, listing: Listing) -> ListQuery:
+    """The page a list request asks for; raises `Malformed` (400) naming what the list allows."""
+    return parse_list_query(query_pairs(request), listing)
 
 
 def refuse_null(pointer: str) -> InvalidValue:

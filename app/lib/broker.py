@@ -9,6 +9,7 @@ from uuid import UUID
 import aio_pika
 import msgspec
 from aio_pika.abc import AbstractChannel, AbstractConnection
+from aio_pika.connection import make_url
 from aio_pika.exceptions import AMQPError, DeliveryError, PublishError
 from aiormq.exceptions import ChannelInvalidStateError
 
@@ -41,6 +42,22 @@ def dispatch_queue(channel_id: UUID, lane: str) -> str:
 def smpp_queue(smpp_account_id: UUID) -> str:
     """The queue of what an SMPP account's receivers get."""
     return f"{SMPP_PREFIX}{smpp_account_id.hex}"
+
+
+async def connect_broker(url: str, *, name: str, seconds: float) -> AbstractConnection:
+    """A connection to RabbitMQ within so many seconds; `name` is what its operators see. Raises `BROKER_ERRORS`.
+
+    Not `aio_pika.connect`, which leaves a connection that failed to the garbage collector, whose finaliser needs a
+    running loop and complains without one.
+    """
+    connection = aio_pika.Connection(make_url(url), client_properties={"connection_name": name})
+    try:
+        async with asyncio.timeout(seconds):
+            await connection.connect()
+    except BaseException:
+        await connection.close()
+        raise
+    return connection
 
 
 class QueueSpec(msgspec.Struct, frozen=True):
@@ -202,9 +219,7 @@ class Publisher:
             if self._channel is not None and not self._channel.is_closed:
                 return self._channel
             await self.close()
-            self._connection = await aio_pika.connect(
-                self._url, timeout=self._timeout, client_properties={"connection_name": self._name}
-            )
+            self._connection = await connect_broker(self._url, name=self._name, seconds=self._timeout)
             self._channel = await self._connection.channel(publisher_confirms=True, on_return_raises=True)
             return self._channel
 

@@ -1,19 +1,22 @@
 """PostgreSQL: one engine, the unit of work, and the one door to tenant data."""
 
+import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from uuid import UUID
 
 import asyncpg
 from advanced_alchemy.base import AdvancedDeclarativeBase, CommonTableAttributes
 from advanced_alchemy.types import DateTimeUTC
-from sqlalchemy import ColumnElement, Delete, Select, Update, delete, func, select, text, update
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy import ColumnElement, Delete, Select, Update, delete, event, func, select, text, update
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DBAPIError, DisconnectionError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from app.lib.errors import Unavailable
 
@@ -75,6 +78,33 @@ _NAME_ACCOUNTS = text(
 )
 
 
+PING_AFTER_SECONDS = 30.0
+"""A connection that has rested so long is asked whether it lives: what lies between may have forgotten it."""
+
+
+def _note_when(_connection: DBAPIConnection | None, record: ConnectionPoolEntry) -> None:
+    record.info["rests_since"] = time.monotonic()
+
+
+def _is_closed(connection: DBAPIConnection) -> bool:
+    return bool(connection.driver_connection.is_closed())
+
+
+def _check_alive(connection: DBAPIConnection, record: ConnectionPoolEntry, _proxy: object) -> None:
+    """After a restart of the server every pooled connection is dead: no request should be the one to notice.
+
+    The socket says so at once; SQLAlchemy's own ping would cost every unit of work three round trips.
+    """
+    if _is_closed(connection):
+        raise DisconnectionError
+    now = time.monotonic()
+    if now - record.info.get("rests_since", now) > PING_AFTER_SECONDS:
+        try:
+            cast("Any", connection).ping()
+        except connection.dbapi.Error as error:
+            raise DisconnectionError from error
+
+
 class Database:
     """The engine of this process. `close()` when the process ends.
 
@@ -103,8 +133,6 @@ class Database:
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=connect_timeout,
-            # After a restart of the server every pooled connection is dead: no request should be the one to notice.
-            pool_pre_ping=True,
             connect_args={
                 "timeout": connect_timeout,
                 "command_timeout": statement_timeout,
@@ -119,6 +147,8 @@ class Database:
                 },
             },
         )
+        event.listen(self.engine.sync_engine, "checkin", _note_when)
+        event.listen(self.engine.sync_engine, "checkout", _check_alive)
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False, autoflush=False)
 
     @asynccontextmanager
@@ -171,6 +201,20 @@ class Database:
         await self.engine.dispose()
 
 
+CONNECTION_ERRORS = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+)
+"""What a bare asyncpg connection raises when its server goes away.
+
+The last one comes when a statement begins between the server's farewell and the end of the connection: the farewell of
+an idle connection leaves asyncpg in a state in which it begins nothing.
+"""
+
+
 def constraint_of(error: IntegrityError) -> str | None:
     """The name of the constraint that refused, whatever the driver's wording."""
     cause = error.orig.__cause__ if error.orig is not None else None
@@ -198,7 +242,7 @@ def is_unavailable(error: BaseException) -> bool:
     state = sqlstate_of(error)
     if state is not None:
         return state.startswith(_PASSING_STATES)
-    if isinstance(error, OSError | TimeoutError | PoolTimeoutError | asyncpg.InterfaceError):
+    if isinstance(error, (*CONNECTION_ERRORS, PoolTimeoutError)):
         return True
     if isinstance(error, DBAPIError):
         return error.connection_invalidated or is_unavailable(error.orig or Exception())
@@ -213,5 +257,6 @@ class unavailable_errors:  # noqa: N801 - a context manager used like a function
         return None
 
     def __exit__(self, _: type[BaseException] | None, error: BaseException | None, __: Any) -> None:
-        if error is not None and isinstance(error, Exception) and is_unavailable(error):
+        # What is unavailable already says what: it need not be this database.
+        if isinstance(error, Exception) and not isinstance(error, Unavailable) and is_unavailable(error):
             raise Unavailable("The database is not reachable; try again shortly.", retry_after=2.0) from error

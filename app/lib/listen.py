@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import asyncpg
 
-from app.lib.db import Database
+from app.lib.db import CONNECTION_ERRORS, Database
 from app.lib.logging import get_logger
 from app.lib.service import backoff
 
@@ -16,8 +16,6 @@ PING_SECONDS = 15.0
 """How often a silent connection is probed: a peer that vanished without a word is noticed by nothing else."""
 
 PING_TIMEOUT_SECONDS = 5.0
-
-_PASSING = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
 async def listen(database: Database, channel: str, notified: Callable[[str | None], None]) -> None:
@@ -35,9 +33,9 @@ async def listen(database: Database, channel: str, notified: Callable[[str | Non
                 notified(None)
                 await _until_lost(connection)
             finally:
-                with suppress(*_PASSING):
+                with suppress(*CONNECTION_ERRORS):
                     await connection.close(timeout=PING_TIMEOUT_SECONDS)
-        except _PASSING as error:
+        except CONNECTION_ERRORS as error:
             log.warning("notifications interrupted", channel=channel, reason=str(error) or type(error).__name__)
         failures += 1
         await asyncio.sleep(backoff(failures))

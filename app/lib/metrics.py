@@ -35,6 +35,8 @@ receipts_rerouted = Counter(
 inbound_incomplete = Counter("turumba_inbound_incomplete_total", "Long messages delivered without some of their parts")
 dispatched = Counter("turumba_dispatched_total", "Attempts finished by the worker", ["type", "outcome"])
 retries_due = Counter("turumba_retries_total", "Messages put back for another attempt")
+jobs_running = Gauge("turumba_jobs_running", "Jobs that this process works on", ["kind"])
+jobs_ended = Counter("turumba_jobs_ended_total", "Jobs that came to an end here", ["kind", "status"])
 leader = Gauge("turumba_scheduler_leader", "1 while this scheduler leads")
 queues_without_consumer = Gauge(
     "turumba_queues_without_consumer",

@@ -131,7 +131,12 @@ def cursor_after(listing: Listing, query: ListQuery, row: Any) -> str:
 
 
 def _fits(value: Any, sort: Sort) -> bool:
-    return value is None if sort.column is None else isinstance(value, sort.kind)
+    if sort.column is None:
+        return value is None
+    if isinstance(value, str) and "\0" in value:
+        return False
+    # What no cursor of ours holds, no database has to take.
+    return isinstance(value, sort.kind) and not (isinstance(value, int) and abs(value) >= 2**63)
 
 
 def _encode_cursor(cursor: _Cursor) -> str:

@@ -38,7 +38,7 @@ def problem_of(
     )
 
 
-_PATH = re.compile(r"^(?P<text>.*?)(?: - at `(?:key in )?\$(?P<path>.*?)`)?$", re.DOTALL)
+_PATH = re.compile(r"^(?P<text>.*?)(?: - at (?:`key` in )?`(?:key in )?\$(?P<path>.*?)`)?$", re.DOTALL)
 _STEP = re.compile(r"\.([^.\[]+)|\[(\d+|\.\.\.)\]")
 _FIELD = re.compile(r"`([^`]*)`")
 

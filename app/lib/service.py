@@ -29,6 +29,22 @@ class Stop:
     def __init__(self, manager: ServiceManager | None = None) -> None:
         self._event = asyncio.Event()
         self._manager = manager or ServiceManager()
+        self.broken = False
+
+    def needs(self, *parts: "asyncio.Task[Any]") -> None:
+        """Parts that the process is of no use without: when one dies of an error the process ends, to be started again.
+
+        An error that nobody expected would otherwise leave a process that looks alive and does half of its work.
+        """
+        for part in parts:
+            part.add_done_callback(self._part_ended)
+
+    def _part_ended(self, part: "asyncio.Task[Any]") -> None:
+        if part.cancelled() or (error := part.exception()) is None:
+            return
+        log.error("a part of the process died", part=part.get_name(), exc_info=error)
+        self.broken = True
+        self.set()
 
     def set(self) -> None:
         """Ask for the end."""
@@ -120,7 +136,8 @@ def run_process(
     """Run `body` on uvloop until it returns; the first SIGTERM or SIGINT sets its `Stop`.
 
     `metrics` is the address for Prometheus and the liveness probe, port 0 for none. `end_seconds` is how long `body`
-    may take from then on, told to the service manager. `body` calls `Stop.working` once it works.
+    may take from then on, told to the service manager. `body` calls `Stop.working` once it works, and `Stop.needs` for
+    what it cannot do without.
     """
     manager = ServiceManager.of(os.environ, os.getpid())
     pulse = Pulse()
@@ -142,5 +159,7 @@ def run_process(
             loop.add_signal_handler(number, end)
         async with watched(manager, pulse):
             await body(stop)
+        if stop.broken:
+            sys.exit("A part of the process died of an unexpected error, which is in its log.")
 
     uvloop.run(supervised())

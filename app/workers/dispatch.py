@@ -35,7 +35,7 @@ from app.lib.ids import NewId
 from app.lib.logging import get_logger
 from app.lib.metrics import dispatched
 from app.lib.service import Stop, backoff
-from app.workers.topology import declare_one_by_one, rabbit_queue
+from app.workers.topology import as_it_is, declare_one_by_one, rabbit_queue
 from connectors.contract import (
     ChannelError,
     OutcomeUnknownError,
@@ -125,6 +125,7 @@ class Dispatcher:
                 rabbit_queue(self._topology.spec(name)),
                 channel=Channel(prefetch_count=2),
                 ack_policy=AckPolicy.MANUAL,
+                decoder=as_it_is,
                 persistent=False,
             )
             subscriber(self._consume)

@@ -3,11 +3,10 @@
 from collections.abc import Iterable
 from typing import Any
 
-import aio_pika
-from faststream.rabbit import QueueType, RabbitQueue
+from faststream.rabbit import QueueType, RabbitMessage, RabbitQueue
 from sqlalchemy import text
 
-from app.lib.broker import QueueSpec, Topology
+from app.lib.broker import QueueSpec, Topology, connect_broker
 from app.lib.db import Database
 
 _LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended('turumba:declare', 0))")
@@ -23,8 +22,13 @@ async def declare_one_by_one(database: Database, url: str, topology: Topology, n
     """Declare queues while no other worker does: see `Topology`. Raises what aio-pika raises, and `Unavailable`."""
     async with database.unit_of_work() as session:
         await session.execute(_LOCK)
-        connection = await aio_pika.connect(url, timeout=10)
+        connection = await connect_broker(url, name="turumba-worker", seconds=10)
         async with connection:
             channel = await connection.channel()
             for name in names:
                 await topology.declare(channel, name)
+
+
+async def as_it_is(message: RabbitMessage) -> RabbitMessage:
+    """A decoder for consumers that settle each message themselves and decode its body."""
+    return message

@@ -22,6 +22,9 @@ OPERATOR_SYSTEM_ID = "demo"
 OPERATOR_PASSWORD = "secret"
 _MIGRATE_SECONDS = 180.0
 _READY_SECONDS = 60.0
+_NICENESS = {"worker": 10}
+"""As in its unit."""
+
 _WATCH_SECONDS = 0.2
 _BACKOFF_SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 _STEADY_SECONDS = 60.0
@@ -166,7 +169,9 @@ class LocalStack:
             "scheduler": ("turumba-scheduler",),
             "api": ("turumba", "api"),
         }
-        return {name: Program(place, name, command) for name, command in commands.items()}
+        return {
+            name: Program(place, name, command, niceness=_NICENESS.get(name, 0)) for name, command in commands.items()
+        }
 
     def _servers_already_up(self) -> dict[str, str]:
         """The servers that `services up` keeps running in this folder; none when they are ours to start."""

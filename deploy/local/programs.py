@@ -1,5 +1,6 @@
 """The parts of a running stack: the product's programs, and what servers and programs have in common."""
 
+import shutil
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -43,13 +44,18 @@ class Startable(Protocol):
         """`kill -9`."""
 
 
+_NICE = shutil.which("nice") or "/usr/bin/nice"
+
+
 class Program:
     """One of the product's processes."""
 
-    def __init__(self, installation: Installation, name: str, command: Sequence[str]) -> None:
+    def __init__(self, installation: Installation, name: str, command: Sequence[str], *, niceness: int = 0) -> None:
         self.name = name
         self.environment: Mapping[str, str] = {}
         self._command = [str(_script(command[0])), *command[1:]]
+        if niceness:
+            self._command = [_NICE, "-n", str(niceness), *self._command]
         self._child = Child(installation, name)
 
     @property

@@ -2,6 +2,7 @@
 
 from uuid import UUID
 
+from app.domain.contacts.stores.contract import ContactStores
 from app.domain.identity.accounts.purge import due_accounts, end_links, remove_account, remove_some
 from app.domain.identity.audit.service import AuditTrail
 from app.domain.identity.schemas import Origin
@@ -12,26 +13,34 @@ from app.lib.logging import get_logger
 
 log = get_logger(__name__)
 
+CONTACTS_AT_ONCE = 1_000
 
-async def purge_accounts(database: Database) -> None:
+
+async def purge_accounts(database: Database, stores: ContactStores) -> None:
     """Remove what is due; one that cannot be removed does not keep the others. Raises `Unavailable`."""
     async with database.reading() as session:
         due = await due_accounts(session)
     for account_id in due:
         try:
-            await _purge(database, account_id)
+            await _purge(database, stores, account_id)
         except Unavailable:
             raise
         except Exception:
             log.exception("account not purged", account_id=str(account_id))
 
 
-async def _purge(database: Database, account_id: UUID) -> None:
+async def _purge(database: Database, stores: ContactStores, account_id: UUID) -> None:
     async with database.unit_of_work() as session:
         ready = await end_links(session, account_id)
     if not ready:
         return
     rows = 0
+    while True:
+        async with database.unit_of_work(account_id) as session:
+            removed = await stores.of(session, account_id).purge(CONTACTS_AT_ONCE)
+        if not removed:
+            break
+        rows += removed
     while True:
         async with database.unit_of_work() as session:
             removed = await remove_some(session, account_id)

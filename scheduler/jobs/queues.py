@@ -1,15 +1,13 @@
 """Looks for queues that hold messages while nobody consumes them: how a consumer that silently went away shows."""
 
-import asyncio
 from contextlib import suppress
 
-import aio_pika
 from aio_pika.abc import AbstractConnection
 from aio_pika.exceptions import ChannelNotFoundEntity
 from sqlalchemy import text
 
 from app.domain.messages.events import Lane
-from app.lib.broker import RESULTS_QUEUE, dispatch_queue, unavailable_broker
+from app.lib.broker import RESULTS_QUEUE, connect_broker, dispatch_queue, unavailable_broker
 from app.lib.db import Database
 from app.lib.errors import Unavailable
 from app.lib.logging import get_logger
@@ -48,10 +46,7 @@ class QueueWatch:
             channels = (await session.execute(_ACTIVE)).scalars().all()
         names = [RESULTS_QUEUE, *(dispatch_queue(channel, lane) for channel in channels for lane in Lane)]
         with unavailable_broker():
-            async with asyncio.timeout(CONNECT_SECONDS):
-                connection = await aio_pika.connect(
-                    self._broker_url, client_properties={"connection_name": "turumba-scheduler"}
-                )
+            connection = await connect_broker(self._broker_url, name="turumba-scheduler", seconds=CONNECT_SECONDS)
             try:
                 found = await _unconsumed(connection, names)
             finally:

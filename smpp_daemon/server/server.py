@@ -143,6 +143,11 @@ class SmppServer:
             asyncio.create_task(self._follow(), name="smpp-accounts"),
         ]
 
+    @property
+    def parts(self) -> list["asyncio.Task[None]"]:
+        """What runs once it has started, and ends only with it."""
+        return self._tasks
+
     async def stop(self) -> None:
         """Take nothing more, answer what is being stored, unbind, close."""
         self._stopping = True

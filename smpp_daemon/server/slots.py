@@ -12,7 +12,7 @@ from uuid import UUID
 
 import asyncpg
 
-from app.lib.db import Database
+from app.lib.db import CONNECTION_ERRORS, Database
 from app.lib.errors import Unavailable
 from app.lib.logging import get_logger
 from app.lib.service import backoff
@@ -21,7 +21,6 @@ log = get_logger(__name__)
 
 PING_SECONDS = 5.0
 STATEMENT_SECONDS = 5.0
-_PASSING = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
 def slot_key(smpp_account_id: UUID, number: int) -> int:
@@ -50,7 +49,7 @@ class BindSlots:
                     if number not in held and await self._try(smpp_account_id, number):
                         held.add(number)
                         return number
-            except _PASSING as error:
+            except CONNECTION_ERRORS as error:
                 if self._connection is not None:
                     self._connection.terminate()
                 raise Unavailable("The database is not reachable.", retry_after=2.0) from error
@@ -74,7 +73,7 @@ class BindSlots:
                 await self._connection.execute(
                     "SELECT pg_advisory_unlock($1)", slot_key(smpp_account_id, number), timeout=STATEMENT_SECONDS
                 )
-            except _PASSING:
+            except CONNECTION_ERRORS:
                 self._connection.terminate()
 
     async def run(self) -> None:
@@ -90,7 +89,7 @@ class BindSlots:
                     self._connection = connection
                     await self._retake()
                 await self._until_lost(gone)
-            except _PASSING as error:
+            except CONNECTION_ERRORS as error:
                 log.warning("binds cannot be counted", reason=str(error) or type(error).__name__)
             failures += 1
             await asyncio.sleep(backoff(failures, most=3.0))
@@ -100,7 +99,7 @@ class BindSlots:
         connection, self._connection = self._connection, None
         self._held.clear()
         if connection is not None:
-            with suppress(*_PASSING):
+            with suppress(*CONNECTION_ERRORS):
                 await connection.close(timeout=STATEMENT_SECONDS)
 
     async def _try(self, smpp_account_id: UUID, number: int) -> bool:

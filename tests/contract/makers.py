@@ -7,11 +7,19 @@ import re
 import secrets
 from collections.abc import Awaitable, Callable
 from typing import Any
+from uuid import UUID
 
 import httpx
 from sqlalchemy import text
 
+from app.domain.identity.audit.service import AuditTrail
+from app.domain.identity.schemas import Origin
+from app.domain.jobs.contract import JobFile
+from app.domain.jobs.files import FileWriter
+from app.domain.jobs.service import JobService
+from app.lib.clock import utc_now
 from app.lib.db import Database
+from app.lib.ids import new_id
 from tests.conftest import Registered, register
 
 UUID_TEXT = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -89,6 +97,53 @@ async def _smpp_account(tenant: Tenant) -> str:
     return str((await tenant.post("/v1/smpp-accounts", body))["id"])
 
 
+async def _template(tenant: Tenant) -> str:
+    body = {"name": secrets.token_hex(6), "body": "Hi {FIRST_NAME}, your code is {CODE}"}
+    return str((await tenant.post("/v1/templates", body))["id"])
+
+
+async def _group_message(tenant: Tenant) -> str:
+    audience = {"addresses": ["+251911000100"]}
+    body = {"name": "News", "channel_id": await tenant.make("channel_id"), "audience": audience, "text": "Hello"}
+    return str((await tenant.post("/v1/group-messages", body))["id"])
+
+
+async def _opt_out(tenant: Tenant) -> str:
+    body = {"address": "+251911000198", "channel_class": "sms"}
+    return str((await tenant.post("/v1/opt-outs", body))["id"])
+
+
+async def _keywords(tenant: Tenant) -> str:
+    body = {"action": "help", "words": [secrets.token_hex(6)], "language": "en", "reply": "This is DEMO."}
+    return str((await tenant.post("/v1/opt-out-keywords", body))["id"])
+
+
+async def _contact(tenant: Tenant) -> str:
+    body = {"first_name": "Abebe", "tags": ["vip"], "phone": f"+2519{secrets.randbelow(10**8):08}"}
+    return str((await tenant.post("/v1/contacts", body))["id"])
+
+
+async def _merge(tenant: Tenant) -> str:
+    kept, other = [(await tenant.post("/v1/contacts", {"first_name": name}))["id"] for name in ("Abebe", "Kebede")]
+    await tenant.post(f"/v1/contacts/{kept}/merge", {"contact_ids": [other]})
+    found = await tenant.client.get("/v1/contact-merges", params={"contact_id": kept}, headers=tenant.headers)
+    return str(found.json()["items"][0]["id"])
+
+
+async def _group(tenant: Tenant) -> str:
+    return str((await tenant.post("/v1/contact-groups", {"name": secrets.token_hex(6)}))["id"])
+
+
+async def _segment(tenant: Tenant) -> str:
+    body = {"name": secrets.token_hex(6), "filter": {"field": "tags", "op": "contains", "value": "vip"}}
+    return str((await tenant.post("/v1/segments", body))["id"])
+
+
+async def _attribute(tenant: Tenant) -> str:
+    body = {"key": f"a{secrets.token_hex(6)}", "type": "text"}
+    return str((await tenant.post("/v1/contact-attributes", body))["id"])
+
+
 async def _account(tenant: Tenant) -> str:
     return tenant.account_id
 
@@ -116,6 +171,20 @@ async def _session(tenant: Tenant) -> str:
     return str(answer.json()["items"][0]["id"])
 
 
+async def _job(tenant: Tenant) -> str:
+    """Of a kind that no worker does, with both of its files."""
+    account_id = UUID(tenant.account_id)
+    async with tenant.database.unit_of_work() as session:
+        audit = AuditTrail(session, None, Origin(), new_id)
+        service = JobService(session, account_id, audit=audit, clock=utc_now, new_id=new_id)
+        job = await service.create("tests.nothing", {})
+        for name in (JobFile.ERRORS, JobFile.RESULT):
+            writer = FileWriter(session, account_id, job.id, name)
+            await writer.write(b"row,reason\r\n")
+            await writer.flush()
+    return str(job.id)
+
+
 MAKERS: dict[str, Callable[[Tenant], Awaitable[str]]] = {
     "account_id": _account,
     "parent_id": _account,
@@ -123,10 +192,25 @@ MAKERS: dict[str, Callable[[Tenant], Awaitable[str]]] = {
     "channel_id": _channel,
     "message_id": _message,
     "smpp_account_id": _smpp_account,
+    "contact_id": _contact,
+    "contact_ids": _contact,
+    "ids": _contact,
+    "merge_id": _merge,
+    "group_id": _group,
+    "group_ids": _group,
+    "groups": _group,
+    "segment_id": _segment,
+    "segment_ids": _segment,
+    "attribute_id": _attribute,
+    "template_id": _template,
+    "group_message_id": _group_message,
+    "opt_out_id": _opt_out,
+    "keyword_id": _keywords,
     "role_id": _role,
     "key_id": _key,
     "invitation_id": _invitation,
     "user_id": _user,
     "session_id": _session,
+    "job_id": _job,
 }
 """By the name of the id: in a path, or of a field of a body."""

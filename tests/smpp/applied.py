@@ -15,7 +15,7 @@ async def applied(world: World) -> dict[bytes, str]:
         for part in ({"receipts": world.results.receipts}, {"results": world.results.results}):
             async with database.unit_of_work() as session:
                 batch = ResultBatch(new_id(), world.account_id, world.channel_id, **part)
-                assert await apply_results(session, batch, new_id)
+                assert await apply_results(session, [batch], new_id)
     finally:
         await database.close()
     rows = await world.database.fetch("SELECT id, status FROM messages WHERE channel_id = $1", world.channel_id)

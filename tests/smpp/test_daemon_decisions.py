@@ -11,7 +11,7 @@ from connectors.smpp.config import SmppConfig, SmppHost
 from connectors.smpp.options import LongMessage, OnUnknown
 from smpp_daemon.addresses import source_address, written_address
 from smpp_daemon.backlog import NOT_ANSWERED, Backlog, Batch, Item
-from smpp_daemon.claims import set_size
+from smpp_daemon.claims import set_size, worth_claiming
 from smpp_daemon.outcomes import conclude
 from smpp_daemon.pool import choose
 from smpp_daemon.protocol.codec import decode_body
@@ -162,6 +162,13 @@ def test_claims_are_small_for_slow_channels() -> None:
 
 def test_claims_are_small_for_links_that_answer_slowly() -> None:
     assert [set_size(1e5, 10, 0), set_size(1e5, 10, 100), set_size(1e5, 10, 10_000)] == [10, 50, 500]
+
+
+def test_claims_wait_for_half_a_set_unless_all_that_wait_fit() -> None:
+    assert [worth_claiming(250, room, 10_000) for room in (0, 1, 124, 125, 250, 700)] == [0, 0, 0, 125, 250, 250]
+    assert [worth_claiming(250, room, 3) for room in (2, 3, 250)] == [0, 3, 3]
+    assert [worth_claiming(1, room, 5) for room in (-1, 0, 1)] == [0, 0, 1]
+    assert worth_claiming(250, 250, 0) == 0
 
 
 def submitted(config: SmppConfig, text: str, validity: int | None = None) -> list[SubmitSm]:

@@ -27,6 +27,20 @@ async def test_high_overtakes_what_bulk_has_waiting(world: World) -> None:
             assert sum(to.startswith(BULK) for to in order(operator)[before:]) <= 100
 
 
+async def test_bulk_of_a_limited_channel_goes_a_few_at_a_time_and_high_at_once(world: World) -> None:
+    async with Simulator() as operator:
+        await world.make_channel(operator.port, rate={"per_second": 1000, "burst": 100})
+        await world.send(2000, Lane.BULK, to=BULK)
+        async with running(world.settings):
+            await eventually(lambda: operator.accepted >= 500)
+            await world.send(1, Lane.HIGH, to=HIGH)
+            await eventually(lambda: operator.accepted == 2001)
+        # Beyond what the burst let go at once: 10 ms' worth, ten of them, make a packet that the operator takes whole.
+        later = list(operator.recent)[200:]
+        packets = {message.at for message in later}
+        assert len(packets) <= len(later) / 4, (len(packets), len(later))
+
+
 async def test_bulk_gets_every_tenth_turn_however_much_high_waits(world: World) -> None:
     async with Simulator() as operator:
         await world.make_channel(operator.port, rate={"per_second": 400, "burst": 4})

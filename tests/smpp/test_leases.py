@@ -5,17 +5,23 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from uuid import UUID
 
+import asyncpg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import make_url
 
 from app.domain.messages.events import Outcome
+from app.lib.db import Database
+from app.lib.tasks import end_tasks
 from app.settings import Settings
 from smpp_daemon.daemon import Daemon
+from smpp_daemon.lease import Leases
 from smpp_daemon.sharing import Balance, Peers, Sharing, share
 from smpp_daemon.simulator import Script, Simulator, SimulatorSettings
 from tests.smpp.daemon_harness import QUICK, World, bound, daemon_settings, eventually, running
 from tests.smpp.fleet import daemons_there_are, fleet, serving
+from tests.smpp.slow_farewell import SlowFarewell
 from tests.smpp.test_daemon_process import smppd
 
 SWIFT = Sharing(survey=0.1, settle=0.3, between=0.05, keep_off=5.0)
@@ -167,6 +173,38 @@ async def test_lost_lock_connections_move_no_channel(
             assert operator.statistics.binds == binds
         finally:
             await asyncio.gather(one.stop(), two.stop())
+
+
+async def test_a_survey_between_the_farewell_of_postgresql_and_the_end_of_its_connection_ends_nothing(
+    daemon_config: Settings,
+) -> None:
+    """PostgreSQL says goodbye to an idle connection, and the connection ends only later: nothing begins then."""
+    surveyed = asyncio.Event()
+    server = make_url(daemon_config.database.url)
+    async with SlowFarewell(str(server.host), int(server.port or 0)) as door:
+        database = Database(
+            server.set(host="127.0.0.1", port=door.port).render_as_string(hide_password=False), process="slow"
+        )
+        direct = await asyncpg.connect(daemon_config.database.url)
+        leases = Leases(database, ready=surveyed.set, lost=lambda: None, sharing=SWIFT)
+        running = asyncio.create_task(leases.run())
+        try:
+            async with asyncio.timeout(30):
+                await surveyed.wait()
+            assert await leases.acquire(UUID(int=7))
+            surveyed.clear()
+            first = leases.peers.own
+            await direct.fetchval("SELECT pg_terminate_backend($1)", first)
+            async with asyncio.timeout(30):
+                await surveyed.wait()
+            assert not running.done()
+            assert leases.peers.own != first
+            assert not leases.holds(UUID(int=7))
+        finally:
+            await end_tasks(running)
+            await leases.close()
+            await database.close()
+            await direct.close()
 
 
 async def test_two_channels_may_use_the_same_login(worlds: list[World], daemon_config: Settings) -> None:

@@ -28,7 +28,7 @@ def _regular(operation: Operation, status: int, kind: Any, schemas: Schemas) -> 
     headers = []
     if status < 300 and (operation.has_etag or operation.is_conditional):
         headers.append("ETag")
-    if status == HTTPStatus.CREATED:
+    if status == HTTPStatus.CREATED or (status == operation.status and operation.options.get("location")):
         headers.append("Location")
     if operation.method == "POST":
         headers.append("IdempotencyReplayed")
@@ -36,6 +36,11 @@ def _regular(operation: Operation, status: int, kind: Any, schemas: Schemas) -> 
     if kind is not None:
         media_type = operation.options.get("media_type", "application/json")
         answer["content"] = {media_type: {"schema": schemas.of(kind)}}
+        if status == operation.status and "streams" in operation.options:
+            # Of a stream the document can say what the data of each event is (OpenAPI 3.1 knows no more).
+            answer["content"]["text/event-stream"] = {"schema": schemas.of(operation.options["streams"])}
+    elif status == operation.status and "download" in operation.options:
+        answer["content"] = {media_type: {"schema": {}} for media_type in operation.options["download"]}
     return answer
 
 

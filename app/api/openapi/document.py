@@ -40,10 +40,19 @@ _TAGS = {
     "roles": "What members and API keys may do.",
     "api keys": "Credentials of machines.",
     "audit log": "Who did what, from where.",
+    "contacts": "People, and where they are reached.",
+    "contact merges": "Contacts that became one, and how to undo it.",
+    "contact groups": "Static groups of contacts.",
+    "segments": "Saved filters, whose members are whoever matches now.",
+    "contact attributes": "What contacts have beyond the common fields, typed.",
     "channels": "Ways to send: what kinds there are, and those of the account.",
     "messages": "Sending messages, and what became of them.",
+    "opt-outs": "Who does not want messages, how that is known, and the words that change it.",
+    "templates": "Texts with variables, by language and kind of channel, in versions.",
+    "group messages": "One text to many: tried before, sent, steered and followed.",
     "smpp accounts": "Logins by which applications bind to us over SMPP.",
     "events": "What happened, in order.",
+    "jobs": "Long work: how far it is, what came of it, and its files.",
     "health": "Whether this process lives and works.",
 }
 
@@ -99,7 +108,13 @@ def build_document(app: Litestar, public_url: str) -> Document:
 def _schemas(found: list[Operation]) -> Schemas:
     types: list[Any] = [Problem, MessageCreate]
     for operation in found:
-        types += [operation.body, operation.answer, *operation.options.get("answers", {}).values()]
+        types += [
+            operation.body,
+            operation.options.get("form"),
+            operation.answer,
+            *operation.options.get("answers", {}).values(),
+            operation.options.get("streams"),
+        ]
     clearable = {each.body: each.options.get("clearable", ()) for each in found if each.method == "PATCH"}
     return Schemas([kind for kind in types if kind is not None], _FIELDS, clearable)
 
@@ -122,9 +137,24 @@ def _operation(operation: Operation, schemas: Schemas, problems: Problems, found
             "required": True,
             "content": {"application/json": {"schema": schemas.of(operation.body)}},
         }
+    form = operation.options.get("form")
+    if form is not None:
+        described["requestBody"] = {"required": True, "content": {"multipart/form-data": _form(form, schemas)}}
     if operation.permission is not None:
         described["x-permission"] = operation.permission
     return described
+
+
+def _form(options: type[msgspec.Struct], schemas: Schemas) -> dict[str, Any]:
+    """A file, and options as JSON; see `app.api.uploads`."""
+    needed = any(field.required for field in msgspec.structs.fields(options))
+    schema = {
+        "type": "object",
+        "properties": {"file": {"type": "string", "format": "binary"}, "options": schemas.of(options)},
+        "required": ["file", *(["options"] if needed else [])],
+        "additionalProperties": False,
+    }
+    return {"schema": schema, "encoding": {"options": {"contentType": "application/json"}}}
 
 
 def _security(operation: Operation) -> list[dict[str, list[str]]]:

@@ -13,6 +13,7 @@ _NAMES = {
     "BatchResult": "MessageBatchResult",
     "BatchItem": "MessageBatchResultItem",
     "Feed": "EventPage",
+    "ProblemOut": "ImportProblem",
     "Tlv": "SmppParameter",
     "Rate": "ChannelRate",
     "ResourceOut": "PermissionResource",

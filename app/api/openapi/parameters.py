@@ -1,10 +1,10 @@
 """What an operation reads from its path, query and headers."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from app.api.openapi.routes import Operation
-from app.lib.filters import MAX_SET, FilterField, Kind, Operator
+from app.lib.filters import MAX_NUMBER, MAX_SET, FilterField, Kind, Operator
 from app.lib.pagination import DEFAULT_LIMIT, MAX_LIMIT, Listing
 
 Schema = dict[str, Any]
@@ -97,6 +97,8 @@ def parameters_of(operation: Operation) -> list[Parameter]:
     ]
     if operation.listing is not None:
         found += _list_parameters(operation.listing)
+    found += ({"name": name, "in": "query", **said} for name, said in operation.options.get("parameters", {}).items())
+    found += _filter_parameters(operation.options.get("filters", {}))
     found.append(_shared("XRequestId"))
     if not operation.public:
         found.append(_shared("XAccountId"))
@@ -127,7 +129,11 @@ def _list_parameters(listing: Listing) -> Iterator[Parameter]:
         },
     }
     yield _shared("Include")
-    for name, field in listing.fields.items():
+    yield from _filter_parameters(listing.fields)
+
+
+def _filter_parameters(fields: Mapping[str, FilterField]) -> Iterator[Parameter]:
+    for name, field in fields.items():
         # In the order in which people think of them, which is the order of the enum.
         for operator in (each for each in Operator if each in field.kind.operators):
             yield _filter_parameter(name, field, operator)
@@ -150,15 +156,17 @@ def _filter_parameter(name: str, field: FilterField, operator: Operator) -> Para
 
 def _value_schema(field: FilterField) -> Schema:
     match field.kind:
-        case Kind.UUID:
+        case Kind.UUID | Kind.IDS:
             return _UUID
-        case Kind.DATETIME:
+        case Kind.DATETIME | Kind.DATE:
             return {"type": "string", "format": "date-time"}
+        case Kind.NUMBER:
+            return {"type": "number", "minimum": -MAX_NUMBER, "maximum": MAX_NUMBER}
         case Kind.INTEGER:
             return {"type": "integer", "minimum": -(10**18) + 1, "maximum": 10**18 - 1}
         case Kind.BOOLEAN:
             return {"type": "boolean"}
         case Kind.CHOICE:
             return {"type": "string", "enum": [str(choice) for choice in field.choices]}
-        case Kind.TEXT:
+        case Kind.TEXT | Kind.TEXTS | Kind.VALUES:
             return {"type": "string", "pattern": r"^[^\x00]*$"}

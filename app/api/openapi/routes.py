@@ -24,6 +24,12 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     * `listing`: the `Listing` of a list route, which makes its query parameters;
     * `problems`: status → the codes it answers beyond the common ones and those of its description (409 `this_way`);
     * `answers`: status → the type of another regular answer;
+    * `streams`: the type of the data of the events that it answers to `Accept: text/event-stream`;
+    * `download`: the media types of the file that it answers;
+    * `form`: the type of the part `options` of a form whose part `file` is a file (app.api.uploads);
+    * `parameters`: name → description and schema of what its query can hold where it is no list, beside the fields of
+      `filters`;
+    * `location`: whether it answers with a `Location`, where it is not 201;
     * `clearable`: the fields of a `PATCH` that null clears; null is refused for the others;
     * `if_match`: whether `If-Match` is honoured, where that differs from the rule (`PATCH` and `DELETE` of one thing);
     * `etag`: whether the answer has an `ETag`, where that differs from the rule.
@@ -55,6 +61,11 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
         return listing
 
     @property
+    def reads_query(self) -> bool:
+        """Whether a query can hold something, and is refused when it holds something else."""
+        return self.listing is not None or "parameters" in self.options
+
+    @property
     def is_about_one(self) -> bool:
         """Whether the path ends with an id: the route of a single resource."""
         return self.path.endswith("}")
@@ -67,7 +78,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_conditional(self) -> bool:
         """Whether it can be answered that the client has it already (app.api.conditional)."""
-        return self.method == "GET" and not self.path.startswith("/health/")
+        return self.method == "GET" and not self.path.startswith("/health/") and "download" not in self.options
 
     @property
     def has_etag(self) -> bool:

@@ -1,6 +1,7 @@
 """Is this process alive, can it work, and how is it doing."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -9,6 +10,7 @@ from litestar import Controller, MediaType, Response, get
 from litestar.di import NamedDependency
 
 from app.api.deps import Container
+from app.domain.contacts.stores.opening import is_mongo
 from app.lib import metrics
 from app.lib.errors import Unavailable
 
@@ -41,9 +43,15 @@ class HealthController(Controller):
         opt={"answers": {503: Health}},
     )
     async def ready(self, container: NamedDependency[Container]) -> Response[Health]:
-        """503 while the database is down; a broker that is down is named, but messages are accepted and sent later."""
-        database, broker = await asyncio.gather(_database(container), _broker(container))
-        health = Health(database, {"database": database, "broker": broker})
+        """503 while the database is down; a broker that is down is named, but messages are accepted and sent later.
+
+        `contacts` is named where contacts are in a database of their own: messages to addresses go on without it.
+        """
+        database, broker = await asyncio.gather(_answers(container.database.ping), _broker(container))
+        dependencies = {"database": database, "broker": broker}
+        if is_mongo(container.settings.contacts.url):
+            dependencies["contacts"] = await _answers(container.contact_stores.ping)
+        health = Health(database, dependencies)
         return Response(health, status_code=200 if database == "up" else 503)
 
     @get("/metrics", media_type=MediaType.TEXT, include_in_schema=False)
@@ -52,10 +60,10 @@ class HealthController(Controller):
         return Response(metrics.render(), media_type=metrics.CONTENT_TYPE)
 
 
-async def _database(container: Container) -> State:
+async def _answers(ping: Callable[[], Awaitable[None]]) -> State:
     try:
         async with asyncio.timeout(3):
-            await container.database.ping()
+            await ping()
     except (Unavailable, TimeoutError):
         return "down"
     return "up"

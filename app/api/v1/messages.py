@@ -1,5 +1,6 @@
 """Sending and reading messages."""
 
+from collections.abc import Collection
 from uuid import UUID
 
 from litestar import Controller, Response, get, post
@@ -10,6 +11,9 @@ from app.api.deps import Container
 from app.api.guards import requires
 from app.api.idempotency import TRIED_FIRST, answered_with
 from app.api.requests import ApiRequest, list_query
+from app.domain.contacts.merging.aliases import current_ids
+from app.domain.contacts.stores.contract import Contact
+from app.domain.messages.preparing import Preparation
 from app.domain.messages.preview import preview_message
 from app.domain.messages.repository import LISTING
 from app.domain.messages.schemas import (
@@ -32,9 +36,20 @@ def provide_messages(request: ApiRequest) -> MessageService:
     than all of our own checks together.
     """
     container: Container = request.app.state.container
-    return MessageService(
-        request.user.account_id, container.channels, container.intake, container.clock, container.new_id
+    account_id: UUID = request.user.account_id
+
+    async def find_contacts(ids: Collection[UUID]) -> dict[UUID, Contact]:
+        async with container.database.reading(account_id) as session:
+            current = await current_ids(session, account_id, ids)
+            there = await container.contact_stores.of(session, account_id).get(
+                {current.get(each, each) for each in ids}
+            )
+        return {each: there[now] for each in ids if (now := current.get(each, each)) in there}
+
+    preparation = Preparation(
+        account_id, container.channels, container.templates, find_contacts, container.clock, container.new_id
     )
+    return MessageService(account_id, container.intake, preparation)
 
 
 def _sent(message: MessageOut) -> Response[MessageOut]:

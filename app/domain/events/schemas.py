@@ -14,6 +14,16 @@ class EventType(StrEnum):
     CHANNEL_CONNECTED = "channel.connected"
     CHANNEL_DISCONNECTED = "channel.disconnected"
     CHANNEL_ERROR = "channel.error"
+    GROUP_MESSAGE_AWAITING_APPROVAL = "group_message.awaiting_approval"
+    GROUP_MESSAGE_REJECTED = "group_message.rejected"
+    GROUP_MESSAGE_STARTED = "group_message.started"
+    GROUP_MESSAGE_PROGRESS = "group_message.progress"
+    GROUP_MESSAGE_PAUSED = "group_message.paused"
+    GROUP_MESSAGE_COMPLETED = "group_message.completed"
+    CONTACT_CREATED = "contact.created"
+    CONTACT_UPDATED = "contact.updated"
+    CONTACT_OPTED_OUT = "contact.opted_out"
+    CONTACT_OPTED_IN = "contact.opted_in"
 
 
 class NewEvent(msgspec.Struct, frozen=True):

@@ -49,14 +49,14 @@ def digest_of(parts: Iterable[bytes]) -> bytes:
 
 
 class KeyedRequest:
-    """One request that came with a key. `digest` is what `digest_of` says about it.
+    """One request that came with a key. `digest` is what `digest_of` says about it; None until `tell` says it.
 
     `offered` is the answer that was handed to somebody else's transaction, who stores it along with the work.
     """
 
     __slots__ = ("_digest", "_envelope", "key", "offered")
 
-    def __init__(self, key: IdempotencyKey, digest: bytes, envelope: Envelope) -> None:
+    def __init__(self, key: IdempotencyKey, digest: bytes | None, envelope: Envelope) -> None:
         self.key = key
         self.offered: StoredAnswer | None = None
         self._digest = digest
@@ -65,8 +65,17 @@ class KeyedRequest:
     def __repr__(self) -> str:
         return f"<KeyedRequest {self.key}>"
 
+    @property
+    def known(self) -> bool:
+        """Whether it can be told from another request with the same key."""
+        return self._digest is not None
+
+    def tell(self, digest: bytes) -> None:
+        """What the request is, for whoever has read its body only now."""
+        self._digest = digest
+
     def seal(self, answer: Answer) -> StoredAnswer:
-        """The row that keeps `answer` for this request."""
+        """The row that keeps `answer` for this request, which is known by now."""
         # A plain hash of a body that holds a password could be guessed from. The key of this one is sealed.
         hash_key = os.urandom(_HASH_KEY_BYTES)
         sealed = self._envelope.encrypt(hash_key + answer.body, self.key.context)
@@ -87,4 +96,5 @@ class KeyedRequest:
         return Answer(stored.status, stored.headers, opened[_HASH_KEY_BYTES:])
 
     def _hash(self, hash_key: bytes) -> bytes:
+        assert self._digest is not None, "what the request was is not known"
         return hashlib.blake2b(self._digest, digest_size=32, key=hash_key).digest()

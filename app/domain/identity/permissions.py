@@ -21,11 +21,12 @@ CATALOGUE: dict[str, tuple[str, ...]] = {
     "audit_log": ("read",),
     "contacts": ("read", "create", "update", "delete"),
     "segments": ("read", "create", "update", "delete"),
+    "jobs": ("read", "cancel"),
     "channels": ("read", "create", "update", "delete"),
     "smpp_accounts": ("read", "create", "update", "delete"),
     "templates": ("read", "create", "update", "delete"),
     "messages": ("read", "send", "cancel"),
-    "group_messages": ("read", "create", "update", "delete", "send"),
+    "group_messages": ("read", "create", "update", "delete", "send", "approve"),
     "scheduled_messages": ("read", "create", "update", "delete"),
     "webhooks": ("read", "create", "update", "delete"),
     "events": ("read",),
@@ -65,14 +66,16 @@ ADMIN = SystemRole(UUID("00000000-0000-7000-8000-000000000002"), "admin", _all_b
 OPERATOR = SystemRole(
     UUID("00000000-0000-7000-8000-000000000003"),
     "operator",
-    _whole("contacts", "segments", "templates", "messages", "group_messages", "scheduled_messages")
+    _whole("contacts", "segments", "jobs", "templates", "messages", "scheduled_messages")
+    # Whoever sends does not agree to it as well.
+    | {"group_messages": ("read", "create", "update", "delete", "send")}
     | _reading("accounts", "users", "roles", "channels", "smpp_accounts", "events", "analytics"),
 )
 VIEWER = SystemRole(
     UUID("00000000-0000-7000-8000-000000000004"),
     "viewer",
     _reading(
-        *("accounts", "users", "roles", "contacts", "segments", "channels", "smpp_accounts", "templates"),
+        *("accounts", "users", "roles", "contacts", "segments", "jobs", "channels", "smpp_accounts", "templates"),
         *("messages", "group_messages", "scheduled_messages", "events", "analytics"),
     ),
 )

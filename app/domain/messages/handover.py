@@ -8,9 +8,11 @@ from enum import StrEnum
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.domain.messages.cancellation import cancel_with_groups, hold_canceled_groups
 from app.domain.messages.events import DispatchMessage
 from app.lib.db import Database
 from app.lib.ids import uuid_of
@@ -37,29 +39,42 @@ class Claim(msgspec.Struct, frozen=True, gc=False):
     verdict: Verdict
 
 
-_CLAIM = text(
-    """
-    WITH live AS (
-        SELECT w.id, w.attempt, m.status = 'queued' AND a.outcome IS NULL AS queued,
-               m.validity_seconds IS NOT NULL
-               AND m.created_at + make_interval(secs => m.validity_seconds) <= now() AS expired
-        FROM unnest(CAST(:ids AS uuid[]), CAST(:attempts AS smallint[])) AS w(id, attempt)
-        JOIN messages m ON m.id = w.id AND m.account_id = :account_id
-             AND m.id BETWEEN :lowest AND :highest
-        -- An attempt that ended "try again later" has its next attempt waiting elsewhere: nothing to do here.
-        LEFT JOIN message_attempts a ON a.message_id = w.id AND a.attempt = w.attempt
-             AND a.message_id BETWEEN :lowest AND :highest
-    ), claimed AS (
+# The ids are looked up from a list, and not by the account: see `app.domain.messages.changes`.
+_CLAIM_SQL = """
+    WITH claimed AS (
         INSERT INTO message_attempts (message_id, attempt, account_id, channel_id)
-        SELECT id, attempt, :account_id, :channel_id FROM live WHERE queued AND NOT expired ORDER BY id
-        ON CONFLICT DO NOTHING RETURNING message_id
+        SELECT m.id, :attempt, :account_id, :channel_id
+        FROM messages m
+        WHERE m.id = ANY (CAST(:ids AS uuid[])) AND m.status = 'queued'
+              AND CASE WHEN m.account_id = :account_id THEN true ELSE false END
+              AND (m.validity_seconds IS NULL OR m.created_at + make_interval(secs => m.validity_seconds) > now())
+        ORDER BY m.id
+        {already} RETURNING message_id
     )
-    -- Nearly always all are claimed, which one number says. A join of the two sets to say more would compare each with
-    -- each, because the planner expects one row of either.
-    SELECT n.claimed, CASE WHEN n.claimed < :wanted THEN (SELECT array_agg(message_id) FROM claimed) END AS claimed_ids,
-           CASE WHEN n.claimed < :wanted THEN (SELECT array_agg(id) FROM live WHERE queued AND NOT expired) END AS open,
-           CASE WHEN n.claimed < :wanted THEN (SELECT array_agg(id) FROM live WHERE queued AND expired) END AS expired
+    -- Nearly always all are claimed, which one number says.
+    SELECT n.claimed, CASE WHEN n.claimed < :wanted THEN (SELECT array_agg(message_id) FROM claimed) END AS ids
     FROM (SELECT count(*) AS claimed FROM claimed) AS n
+"""
+# Nearly never is one claimed already: looking out for that would cost each of them a look and a record of the WAL more.
+_CLAIM = text(_CLAIM_SQL.format(already=""))
+_CLAIM_THE_OTHERS = text(_CLAIM_SQL.format(already="ON CONFLICT DO NOTHING"))
+
+# Why the others were not claimed. An attempt that ended "try again later" has its next attempt waiting elsewhere.
+_UNCLAIMED = text(
+    """
+    SELECT m.id, m.validity_seconds IS NOT NULL
+                 AND m.created_at + make_interval(secs => m.validity_seconds) <= now() AS expired
+    FROM unnest(CAST(:ids AS uuid[]), CAST(:attempts AS smallint[])) AS w(id, attempt)
+    CROSS JOIN LATERAL (
+        SELECT id, validity_seconds, created_at FROM messages
+        WHERE id = w.id AND (account_id = :account_id) IS TRUE AND status = 'queued'
+              AND id BETWEEN :lowest AND :highest OFFSET 0
+    ) AS m
+    WHERE NOT EXISTS (
+        SELECT 1 FROM message_attempts a
+        WHERE a.message_id = w.id AND a.attempt = w.attempt AND a.outcome IS NOT NULL
+              AND a.message_id BETWEEN :lowest AND :highest
+    )
     """
 )
 
@@ -68,13 +83,12 @@ _RELEASE = text(
     DELETE FROM message_attempts a
     USING unnest(CAST(:ids AS uuid[]), CAST(:attempts AS smallint[])) AS w(id, attempt)
     WHERE a.message_id = w.id AND a.attempt = w.attempt AND a.account_id = :account_id
-          AND a.message_id BETWEEN :lowest AND :highest
+          AND a.message_id = ANY (CAST(:ids AS uuid[])) AND a.outcome IS NULL
     """
 )
 
 
-def _bounds(messages: list[DispatchMessage]) -> dict[str, object]:
-    # The partitions are ranges of ids: naming the range lets the planner look into one or two of them only.
+def _columns(messages: list[DispatchMessage]) -> dict[str, object]:
     ids = [message.id for message in messages]
     return {
         "ids": [uuid_of(each) for each in ids],
@@ -84,20 +98,23 @@ def _bounds(messages: list[DispatchMessage]) -> dict[str, object]:
     }
 
 
-async def claim_in(
-    session: AsyncSession, account_id: UUID, channel_id: UUID, messages: list[DispatchMessage]
+async def _claim(
+    session: AsyncSession, statement: TextClause, account_id: UUID, channel_id: UUID, messages: list[DispatchMessage]
 ) -> list[Claim]:
-    """Claim inside the caller's transaction; see `Handover.claim`."""
-    if not messages:
-        return []
-    keys = {**_bounds(messages), "account_id": account_id, "channel_id": channel_id, "wanted": len(messages)}
-    row = (await session.execute(_CLAIM, keys)).one()
-    if row.claimed == len(messages):
-        return [Claim(message, Verdict.CLAIMED) for message in messages]
-    # A message that is not in the table at all (dropped by retention) is settled like one whose status moved on.
     verdicts: dict[bytes, Verdict] = {}
-    for ids, verdict in ((row.open, Verdict.TAKEN), (row.expired, Verdict.EXPIRED), (row.claimed_ids, Verdict.CLAIMED)):
-        verdicts.update((each.bytes, verdict) for each in ids or ())
+    for attempt in {message.attempt for message in messages}:
+        ids = [uuid_of(message.id) for message in messages if message.attempt == attempt]
+        values = {"account_id": account_id, "channel_id": channel_id, "ids": ids, "attempt": attempt}
+        row = (await session.execute(statement, {**values, "wanted": len(ids)})).one()
+        if row.claimed == len(messages):
+            return [Claim(message, Verdict.CLAIMED) for message in messages]
+        claimed = ids if row.claimed == len(ids) else row.ids or ()
+        verdicts.update((each.bytes, Verdict.CLAIMED) for each in claimed)
+    rest = [message for message in messages if message.id not in verdicts]
+    if rest:
+        for unclaimed in await session.execute(_UNCLAIMED, {**_columns(rest), "account_id": account_id}):
+            verdicts[unclaimed.id.bytes] = Verdict.EXPIRED if unclaimed.expired else Verdict.TAKEN
+    # A message that is not in the table at all (dropped by retention) is settled like one whose status moved on.
     return [Claim(message, verdicts.get(message.id, Verdict.SETTLED)) for message in messages]
 
 
@@ -113,12 +130,24 @@ class Handover:
         Raises `app.lib.errors.Unavailable`; whether the claims were stored is then not known, and the messages must be
         treated as never sent by this process: on redelivery they come back as `taken`.
         """
-        async with self._database.unit_of_work() as session:
-            return await claim_in(session, account_id, channel_id, messages)
+        if not messages:
+            return []
+        try:
+            async with self._database.unit_of_work() as session:
+                return await _claim(session, _CLAIM, account_id, channel_id, messages)
+        except IntegrityError:
+            async with self._database.unit_of_work() as session:
+                return await _claim(session, _CLAIM_THE_OTHERS, account_id, channel_id, messages)
 
     async def release(self, account_id: UUID, messages: list[DispatchMessage]) -> None:
-        """Undo claims of messages that surely never left, so that a later delivery sends them. Raises `Unavailable`."""
+        """Undo claims of messages that surely never left, so that a later delivery sends them. Raises `Unavailable`.
+
+        Those of a group message that was canceled meanwhile are canceled as well: nobody sends them.
+        """
         if not messages:
             return
+        attempts = [(uuid_of(message.id), message.attempt) for message in messages]
         async with self._database.unit_of_work() as session:
-            await session.execute(_RELEASE, {**_bounds(messages), "account_id": account_id})
+            canceled = await hold_canceled_groups(session, account_id, [each for each, _ in attempts])
+            await session.execute(_RELEASE, {**_columns(messages), "account_id": account_id})
+            await cancel_with_groups(session, account_id, attempts, canceled)

@@ -16,9 +16,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.domain.messages.events import Inbound
 from app.domain.messages.locks import lock_channel
+from app.domain.messages.people import NO_PEOPLE, Letter, People
+from app.domain.opt_outs.inbound import Heard, hear_keywords
 from app.domain.smpp_accounts.events import SmppInbound
 from app.domain.smpp_accounts.forwarding import forward_inbound
-from app.lib.ids import NewId
+from app.lib.ids import NewId, time_of
 from app.lib.metrics import inbound_incomplete, results_applied
 
 PARTS_SECONDS = 180.0
@@ -28,6 +30,7 @@ known after its message was made.
 
 MAX_OVERDUE = 500
 _COMPLETE = b"{}"
+_BINARY = "binary"
 
 _NEW_INBOUND = text(
     """
@@ -40,12 +43,13 @@ _NEW_INBOUND = text(
 _STORE = text(
     """
     INSERT INTO messages (id, account_id, channel_id, direction, status, recipient, sender, body, encoding, segments,
-                          metadata, created_at, updated_at)
+                          metadata, contact_id, created_at, updated_at)
     SELECT x.id, :account_id, :channel_id, 'inbound', 'received', x.recipient, x.sender, x.body, x.encoding, x.segments,
-           CAST(x.metadata AS jsonb), now(), now()
+           CAST(x.metadata AS jsonb), x.contact_id, now(), now()
     FROM unnest(CAST(:ids AS uuid[]), CAST(:recipients AS text[]), CAST(:senders AS text[]), CAST(:bodies AS text[]),
-                CAST(:encodings AS text[]), CAST(:segments AS smallint[]), CAST(:metadata AS text[]))
-         AS x(id, recipient, sender, body, encoding, segments, metadata)
+                CAST(:encodings AS text[]), CAST(:segments AS smallint[]), CAST(:metadata AS text[]),
+                CAST(:contacts AS uuid[]))
+         AS x(id, recipient, sender, body, encoding, segments, metadata, contact_id)
     """
 )
 
@@ -138,9 +142,18 @@ class _Whole(msgspec.Struct, frozen=True):
 
 
 async def store_inbound(
-    session: AsyncSession, account_id: UUID, channel_id: UUID, messages: list[Inbound], new_id: NewId
+    session: AsyncSession,
+    account_id: UUID,
+    channel_id: UUID,
+    messages: list[Inbound],
+    new_id: NewId,
+    people: People = NO_PEOPLE,
 ) -> None:
-    """Store what is new of these, in the caller's transaction, under the channel's lock."""
+    """Store what is new of these, in the caller's transaction, under the channel's lock.
+
+    What says STOP, START or HELP is heeded before anybody else sees it, and its metadata tells so. `people` says which
+    contacts they are from.
+    """
     owner = {"account_id": account_id, "channel_id": channel_id}
     by_key = {message.dedupe_key: message for message in messages}
     fresh = await session.execute(_NEW_INBOUND, {"channel_id": channel_id, "keys": list(by_key)})
@@ -154,7 +167,7 @@ async def store_inbound(
     parts = [each for each in new if each.total > 1]
     if parts:
         wholes += await _join(session, owner, parts)
-    await _store(session, owner, wholes, new_id)
+    await _store(session, owner, wholes, new_id, people)
 
 
 async def overdue_channels(session: AsyncSession) -> list[tuple[UUID, UUID]]:
@@ -163,7 +176,9 @@ async def overdue_channels(session: AsyncSession) -> list[tuple[UUID, UUID]]:
     return [(row.account_id, row.channel_id) for row in rows]
 
 
-async def deliver_overdue(session: AsyncSession, account_id: UUID, channel_id: UUID, new_id: NewId) -> int:
+async def deliver_overdue(
+    session: AsyncSession, account_id: UUID, channel_id: UUID, new_id: NewId, people: People = NO_PEOPLE
+) -> int:
     """Store what came of one channel's overdue messages as they are; how many messages that made."""
     await lock_channel(session, channel_id)
     owner = {"account_id": account_id, "channel_id": channel_id}
@@ -171,7 +186,7 @@ async def deliver_overdue(session: AsyncSession, account_id: UUID, channel_id: U
     groups = _grouped(rows)
     wholes = [_deliver(key, parts) for key, parts in groups.items()]
     await _keep(session, owner, groups)
-    await _store(session, owner, wholes, new_id)
+    await _store(session, owner, wholes, new_id, people)
     return len(wholes)
 
 
@@ -253,9 +268,14 @@ async def _keep(session: AsyncSession, owner: dict[str, UUID], groups: dict[_Key
     )
 
 
-async def _store(session: AsyncSession, owner: dict[str, UUID], wholes: list[_Whole], new_id: NewId) -> None:
+async def _store(
+    session: AsyncSession, owner: dict[str, UUID], wholes: list[_Whole], new_id: NewId, people: People
+) -> None:
     if not wholes:
         return
+    wholes = await _heeded(session, owner, wholes, new_id, people)
+    letters = [Letter(whole.sender, time_of(whole.id)) for whole in wholes]
+    contacts = await people.senders(session, owner["account_id"], owner["channel_id"], letters)
     await session.execute(
         _STORE,
         {
@@ -267,11 +287,33 @@ async def _store(session: AsyncSession, owner: dict[str, UUID], wholes: list[_Wh
             "encodings": [whole.encoding for whole in wholes],
             "segments": [whole.segments for whole in wholes],
             "metadata": [whole.metadata.decode() for whole in wholes],
+            "contacts": [contacts.get(whole.sender) for whole in wholes],
         },
     )
     received = [SmppInbound(whole.id.bytes, whole.sender, whole.recipient, whole.body) for whole in wholes]
     await forward_inbound(session, owner["account_id"], owner["channel_id"], received, new_id)
     results_applied.labels("received").inc(len(wholes))
+
+
+async def _heeded(
+    session: AsyncSession, owner: dict[str, UUID], wholes: list[_Whole], new_id: NewId, people: People
+) -> list[_Whole]:
+    """Do what contacts ask for in a word; the messages, those that did so marked with it."""
+    # A part that happens to say STOP is not what somebody wrote.
+    heard = [
+        Heard(whole.id, whole.sender, whole.recipient, whole.body)
+        for whole in wholes
+        if whole.metadata is _COMPLETE and whole.encoding != _BINARY
+    ]
+    actions = await hear_keywords(session, owner["account_id"], owner["channel_id"], heard, new_id, people)
+    if not actions:
+        return wholes
+    return [
+        msgspec.structs.replace(whole, metadata=msgspec.json.encode({"keyword": actions[whole.id].value}))
+        if whole.id in actions
+        else whole
+        for whole in wholes
+    ]
 
 
 def _columns(keys: list[_Key]) -> dict[str, list[Any]]:

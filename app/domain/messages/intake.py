@@ -4,8 +4,14 @@ One transaction a message would be bounded by fsync (about 1,400/s on a small ma
 many times that at the same durability. One transaction at a time: while it waits for the disk, the next one fills, and
 fuller ones beat more of them (measured with 64 connections: one 5,500/s, two 4,900/s, three 4,200/s).
 
-A request with an idempotency key brings its answer along, which the same transaction stores: first of all, because a
-key that has an answer already means that this request's messages must not be stored, while everybody else's must.
+Messages to people who have opted out are found in that transaction too: they are left out, and their requests are told
+so, while everybody else's are stored. Those that came over SMPP were answered before anybody could look at them one by
+one; they are stored as failed, and the application gets the receipt it asked for.
+
+A request with an idempotency key brings its answer along, which the same transaction stores: before the messages,
+because a key that has an answer already means that this request's messages must not be stored, while everybody else's
+must; and after consent is held (`app.domain.opt_outs.lookup`), because nobody may wait for that who keeps others
+waiting for a key.
 """
 
 import asyncio
@@ -14,6 +20,7 @@ from collections.abc import Callable
 from itertools import groupby
 from uuid import UUID
 
+import msgspec
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.domain.channels.directory import ChannelRecord
@@ -21,7 +28,11 @@ from app.domain.idempotency.repository import insert_answers
 from app.domain.idempotency.schemas import StoredAnswer
 from app.domain.idempotency.service import key_in_use
 from app.domain.messages.events import DispatchMessage, Lane
+from app.domain.messages.people import NO_PEOPLE, Addressed, People
 from app.domain.messages.repository import NewMessage, dispatch_rows, insert_messages
+from app.domain.messages.unwanted import fail_stored
+from app.domain.opt_outs.classes import class_of
+from app.domain.opt_outs.lookup import Outgoing, hold_consent
 from app.domain.outbox.repository import NewOutboxRow, insert_outbox
 from app.lib.db import Database
 from app.lib.errors import Unavailable
@@ -38,27 +49,64 @@ MAX_WAITING = 20_000
 """Messages waiting for a transaction before requests are refused with 503."""
 
 
-class Submission:
-    """The messages of one request, in groups of one channel each, and its answer, waiting for their transaction."""
+Refused = frozenset[UUID]
+"""Ids of messages that were not stored, because their recipients have opted out."""
 
-    __slots__ = ("answer", "count", "done", "groups")
+Reconsider = Callable[[Refused], StoredAnswer | None]
+"""Makes the answer of a request when some of its messages are refused; None when it is not stored with the others."""
+
+_NONE: Refused = frozenset()
+
+
+class Submission:
+    """The messages of one request, in groups of one channel each, and its answer, waiting for their transaction.
+
+    `answer` is the one to store, `refused` and `failed` are those of its messages that nobody gets: they are not
+    stored, or stored as failed.
+    """
+
+    __slots__ = ("_offered", "_reconsider", "answer", "count", "done", "failed", "groups", "refused")
 
     def __init__(
         self,
         groups: list[tuple[ChannelRecord, list[NewMessage]]],
         answer: StoredAnswer | None,
-        done: "asyncio.Future[None]",
+        reconsider: Reconsider | None,
+        done: "asyncio.Future[Refused]",
     ) -> None:
         self.groups = groups
-        self.answer = answer
         self.done = done
         self.count = sum(len(messages) for _, messages in groups)
+        self._offered = answer
+        self._reconsider = reconsider
+        self.begin()
+
+    def begin(self) -> None:
+        """Forget what a transaction found that then failed: it says nothing about the next one."""
+        self.answer = self._offered
+        self.refused = self.failed = _NONE
+        if self.answer is not None:
+            self.answer.refused = False
+
+    def leave_out(self, unwanted: set[UUID]) -> None:
+        """Take note of which of its messages nobody wants, and find another answer."""
+        mine = [message for _, messages in self.groups for message in messages if message.id in unwanted]
+        self.failed = frozenset(message.id for message in mine if message.smpp_account_id is not None)
+        self.refused = frozenset(message.id for message in mine) - self.failed
+        if self.refused and self.answer is not None:
+            self.answer = None if self._reconsider is None else self._reconsider(self.refused)
 
 
 class MessageIntake:
-    """Stores accepted messages with their outbox rows. `committed` is called after every commit, to wake the relay."""
+    """Stores accepted messages with their outbox rows. `committed` is called after every commit, to wake the relay.
 
-    def __init__(self, database: Database, new_id: NewId, committed: Callable[[], None]) -> None:
+    `people` says which contacts messages to mere addresses are for.
+    """
+
+    def __init__(
+        self, database: Database, new_id: NewId, committed: Callable[[], None], people: People = NO_PEOPLE
+    ) -> None:
+        self._people = people
         self._database = database
         self._new_id = new_id
         self._committed = committed
@@ -83,23 +131,29 @@ class MessageIntake:
             await self._task
 
     async def accept(
-        self, groups: list[tuple[ChannelRecord, list[NewMessage]]], answer: StoredAnswer | None = None
-    ) -> None:
+        self,
+        groups: list[tuple[ChannelRecord, list[NewMessage]]],
+        answer: StoredAnswer | None = None,
+        reconsider: Reconsider | None = None,
+    ) -> Refused:
         """Return once all messages are committed, together or not at all, and with them the `answer`, if any.
 
-        Raises `Unavailable` when the database is down, or when so much waits already that more would only time out;
-        `Conflict` (`idempotency_key_in_use`) when the key of `answer` has one already: nothing was stored then, and
-        `answer.refused` is set.
+        The ids of those come back that were left out instead, because their recipients have opted out. With any, the
+        answer is the one that `reconsider` makes of them, or none. Raises `Unavailable` when the database is down, or
+        when so much waits already that more would only time out; `Conflict` (`idempotency_key_in_use`) when the key of
+        `answer` has one already: nothing was stored then, and `answer.refused` is set.
         """
-        submission = Submission(groups, answer, asyncio.get_running_loop().create_future())
+        submission = Submission(groups, answer, reconsider, asyncio.get_running_loop().create_future())
         if self._stopping or self._count + submission.count > MAX_WAITING:
             raise Unavailable("Too many messages are waiting to be stored; send again shortly.", retry_after=1.0)
         self._waiting.append(submission)
         self._count += submission.count
         self._filled.set()
-        await submission.done
+        refused = await submission.done
         for _, messages in groups:
-            messages_accepted.labels(messages[0].lane.value).inc(len(messages))
+            count = sum(message.id not in refused for message in messages) if refused else len(messages)
+            messages_accepted.labels(messages[0].lane.value).inc(count)
+        return refused
 
     async def _run(self) -> None:
         while True:
@@ -140,16 +194,18 @@ class MessageIntake:
 
     async def _store(self, submissions: list[Submission]) -> None:
         for submission in submissions:
-            if submission.answer is not None:
-                # What a transaction found that then failed says nothing about this one.
-                submission.answer.refused = False
+            submission.begin()
         messages, rows = self._rows(submissions)
-        async with self._database.unit_of_work(*_accounts(messages)) as session:
-            if await _refuse_answered(session, submissions):
+        async with self._database.unit_of_work(*_accounts(submissions)) as session:
+            unwanted = await _leave_out_unwanted(session, submissions)
+            if await _refuse_answered(session, submissions) or unwanted:
                 messages, rows = self._rows(submissions)
             if messages:
-                await insert_messages(session, messages)
-                await insert_outbox(session, rows)
+                await self._insert(session, submissions, messages)
+                if rows:
+                    await insert_outbox(session, rows)
+            if unwanted:
+                await self._fail_unwanted(session, submissions)
         group_commit_size.observe(len(messages))
 
     def _rows(self, submissions: list[Submission]) -> tuple[list[NewMessage], list[NewOutboxRow]]:
@@ -160,7 +216,11 @@ class MessageIntake:
             if submission.answer is not None and submission.answer.refused:
                 continue
             for channel, messages in submission.groups:
+                if submission.refused:
+                    messages = [message for message in messages if message.id not in submission.refused]
                 stored.extend(messages)
+                if submission.failed:
+                    messages = [message for message in messages if message.id not in submission.failed]
                 for lane, group in groupby(messages, key=lambda message: message.lane):
                     _, queue = queues.setdefault((channel.id, lane), (channel, []))
                     queue.extend(message.dispatched() for message in group)
@@ -168,9 +228,53 @@ class MessageIntake:
             rows.extend(dispatch_rows(channel, lane, queue, self._new_id))
         return stored, rows
 
+    async def _insert(self, session: AsyncSession, submissions: list[Submission], messages: list[NewMessage]) -> None:
+        classes = {channel.id: class_of(channel.type) for each in submissions for channel, _ in each.groups}
+        if self._people.beside_messages:
+            types = {channel_id: self._people.address_type(kind) for channel_id, kind in classes.items()}
+            await insert_messages(session, messages, types)
+            return
+        unknown = [message for message in messages if message.contact_id is None]
+        asked = [Addressed(each.account_id, classes[each.channel_id], each.to) for each in unknown]
+        found = await self._people.recipients(session, asked) if asked else []
+        known = {message.id: contact_id for message, contact_id in zip(unknown, found, strict=True) if contact_id}
+        if known:
+            messages = [
+                msgspec.structs.replace(each, contact_id=known[each.id]) if each.id in known else each
+                for each in messages
+            ]
+        await insert_messages(session, messages)
 
-def _accounts(messages: list[NewMessage]) -> set[UUID]:
-    return {message.account_id for message in messages}
+    async def _fail_unwanted(self, session: AsyncSession, submissions: list[Submission]) -> None:
+        failed: dict[UUID, list[UUID]] = {}
+        for submission in submissions:
+            for _, messages in submission.groups:
+                for message in messages:
+                    if message.id in submission.failed:
+                        failed.setdefault(message.account_id, []).append(message.id)
+        for account_id, ids in failed.items():
+            await fail_stored(session, account_id, ids, self._new_id)
+
+
+def _accounts(submissions: list[Submission]) -> set[UUID]:
+    return {channel.account_id for submission in submissions for channel, _ in submission.groups}
+
+
+async def _leave_out_unwanted(session: AsyncSession, submissions: list[Submission]) -> bool:
+    """Find the messages whose recipients have opted out, and let none do so meanwhile; whether there are any."""
+    outgoing: list[Outgoing] = []
+    ids: list[UUID] = []
+    for submission in submissions:
+        for channel, messages in submission.groups:
+            kind = class_of(channel.type)
+            for message in messages:
+                ids.append(message.id)
+                outgoing.append(Outgoing(message.account_id, kind, message.to, message.topic))
+    unwanted = {ids[position] for position in await hold_consent(session, outgoing)}
+    if unwanted:
+        for submission in submissions:
+            submission.leave_out(unwanted)
+    return bool(unwanted)
 
 
 async def _refuse_answered(session: AsyncSession, submissions: list[Submission]) -> bool:
@@ -198,4 +302,4 @@ def _settle(submissions: list[Submission], error: Exception | None) -> None:
         elif submission.answer is not None and submission.answer.refused:
             done.set_exception(key_in_use())
         else:
-            done.set_result(None)
+            done.set_result(submission.refused)

@@ -32,5 +32,9 @@ class Message(AccountRecord):
     sms: Mapped[bytes | None]
     smpp_account_id: Mapped[UUID | None]
     registered_delivery: Mapped[int | None]
+    topic: Mapped[str | None]
+    group_message_id: Mapped[UUID | None]
+    template_id: Mapped[UUID | None]
+    template_version: Mapped[int | None]
     sent_at: Mapped[datetime | None] = mapped_column(DateTimeUTC(timezone=True))
     delivered_at: Mapped[datetime | None] = mapped_column(DateTimeUTC(timezone=True))

@@ -5,8 +5,8 @@ from uuid import UUID
 import msgspec
 
 from app.domain.channels.directory import ChannelDirectory
+from app.domain.messages.preparing import check_text
 from app.domain.messages.schemas import MessagePreview, PreviewOut, PreviewReplacement, PreviewWarning
-from app.domain.messages.service import check_text
 from app.lib.errors import FieldError, InvalidValue
 from connectors import registry
 from connectors.smpp.config import SmppConfig

@@ -5,7 +5,7 @@ looked up by every reading of its ids: verbatim first, and a converted one only 
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
@@ -19,15 +19,16 @@ from app.domain.outbox.repository import NewOutboxRow
 from app.lib.broker import RESULTS_QUEUE
 from app.lib.db import Scope
 from app.lib.ids import NewId
-from connectors.sms_text.receipts import match_keys
+from connectors.sms_text.receipts import match_keys, normalise_id
 
 MATCH_DAYS = 10
 """How long after its submission a part can still be matched: SMPP validity periods end well before."""
 
 _encode = msgspec.msgpack.Encoder().encode
 decode_receipt = msgspec.msgpack.Decoder(Receipt).decode
-_NOT_DIGITS = re.compile(r"\D")
-_UNDECIDED = frozenset({ReceiptStatus.SENT, ReceiptStatus.UNKNOWN})
+_NOT_DIGITS = re.compile(r"[^0-9]")
+UNDECIDED = frozenset({ReceiptStatus.SENT, ReceiptStatus.UNKNOWN})
+"""What an operator says before it knows."""
 
 
 class MatchedReceipt(msgspec.Struct, frozen=True, gc=False):
@@ -63,29 +64,34 @@ class FoundPart(NamedTuple):
 
 
 class _Decisive(NamedTuple):
-    """A receipt that settles a part; `found` is that part."""
+    """A receipt that settles a part of several; `found` is that part."""
 
     receipt: Receipt
     found: FoundPart
 
 
+# By a list of keys, for which the index is gone through once. What the planner does not know of a new partition must
+# not lead it elsewhere: see `app.domain.messages.changes`.
 _FIND = text(
     """
-    SELECT k.position, k.preference, p.channel_id, p.message_id, p.total, p.submitted_at, p.recipient_tail, p.match_key
-    FROM unnest(CAST(:positions AS integer[]), CAST(:preferences AS smallint[]), CAST(:keys AS text[]))
-         AS k(position, preference, match_key)
-    JOIN message_parts p ON p.channel_id = ANY(CAST(:channel_ids AS uuid[])) AND p.match_key = k.match_key
-         AND p.account_id = :account_id AND p.submitted_at > now() - make_interval(days => :days)
+    SELECT match_key, recipient_tail, nullif(channel_id, :channel_id) AS channel_id, message_id, total
+    FROM message_parts
+    WHERE channel_id = ANY (CAST(:channel_ids AS uuid[])) AND match_key = ANY (CAST(:keys AS text[]))
+          AND CASE WHEN account_id = :account_id THEN true ELSE false END
+          AND submitted_at > now() - make_interval(days => :days) AND submitted_at < now() + interval '1 hour'
+    ORDER BY submitted_at
     """
 )
 
-# A part settles once: operators send "delivered" and then "pending", and some of them twice what they say.
+# Of a text of one part the message says it all. Of several each settles once: operators send "delivered" and then
+# "pending", and some of them twice what they say.
 _UPDATE_PARTS = text(
     """
     UPDATE message_parts p SET status = x.status
     FROM unnest(CAST(:ids AS uuid[]), CAST(:keys AS text[]), CAST(:statuses AS text[])) AS x(id, match_key, status)
     WHERE p.channel_id = :channel_id AND p.account_id = :account_id AND p.match_key = x.match_key
-          AND p.message_id = x.id AND p.submitted_at > now() - make_interval(days => :days)
+          AND p.match_key = ANY (CAST(:keys AS text[])) AND p.message_id = x.id
+          AND p.submitted_at > now() - make_interval(days => :days)
           AND (p.status = 'sent' OR x.status = 'read')
     """
 )
@@ -138,6 +144,19 @@ def receipt_keys(receipt: Receipt) -> dict[str, int]:
     return keys
 
 
+def _likeliest_key(receipt: Receipt) -> str | None:
+    """The one of `receipt_keys` that needs no other evidence; None where there is no id of the provider's."""
+    if receipt.message_id is not None or not receipt.provider_message_id:
+        return None
+    if receipt.id_format in ("auto", "exact"):
+        return normalise_id(receipt.provider_message_id)
+    return match_keys(receipt.provider_message_id, receipt.id_format)[0]
+
+
+def _digits(address: str) -> str:
+    return address if address.isdecimal() and address.isascii() else _NOT_DIGITS.sub("", address)
+
+
 async def match_receipts(session: AsyncSession, account_id: UUID, channel_id: UUID, receipts: list[Receipt]) -> Matches:
     """Receipts that arrived on one channel → whose they are."""
     owner = {"account_id": account_id, "channel_id": channel_id, "days": MATCH_DAYS}
@@ -159,7 +178,11 @@ async def match_receipts(session: AsyncSession, account_id: UUID, channel_id: UU
     await _settle_parts(
         session,
         owner,
-        [_Decisive(each[0], each[2]) for each in matched if each[2] and each[0].status not in _UNDECIDED],
+        [
+            _Decisive(receipt, part)
+            for receipt, _, part in matched
+            if part is not None and part.total > 1 and receipt.status not in UNDECIDED
+        ],
     )
     several = {part.message_id for receipt, _, part in matched if part and part.total > 1 and not receipt.whole}
     verdicts = await _aggregate(session, owner, several) if several else {}
@@ -175,39 +198,61 @@ async def find_parts(
     recipient_must_agree: bool = False,
 ) -> dict[int, FoundPart]:
     """The part of one of these channels that each receipt is about, by the receipt's place in the list."""
-    positions: list[int] = []
-    preferences: list[int] = []
-    keys: list[str] = []
-    for position, receipt in enumerate(receipts):
-        if receipt.message_id is None:
-            for key, preference in receipt_keys(receipt).items():
-                positions.append(position)
-                preferences.append(preference)
-                keys.append(key)
-    if not keys or not channel_ids:
+    if not channel_ids:
+        return {}
+    plain = {
+        position: {key: 0} for position, receipt in enumerate(receipts) if (key := _likeliest_key(receipt)) is not None
+    }
+    best = await _look_up(session, account_id, channel_ids, receipts, plain, recipient_must_agree=True)
+    # Nothing beats a part that has the id as it is written, and the recipient: other readings are for the rest.
+    doubtful = {
+        position: keys
+        for position, receipt in enumerate(receipts)
+        if position not in best and receipt.message_id is None and (keys := receipt_keys(receipt))
+    }
+    return best | await _look_up(
+        session, account_id, channel_ids, receipts, doubtful, recipient_must_agree=recipient_must_agree
+    )
+
+
+async def _look_up(
+    session: AsyncSession,
+    account_id: UUID,
+    channel_ids: Sequence[UUID],
+    receipts: list[Receipt],
+    keys: Mapping[int, Mapping[str, int]],
+    *,
+    recipient_must_agree: bool,
+) -> dict[int, FoundPart]:
+    if not keys:
         return {}
     rows = await session.execute(
         _FIND,
         {
             "account_id": account_id,
             "channel_ids": list(channel_ids),
+            "channel_id": channel_ids[0],
             "days": MATCH_DAYS,
-            "positions": positions,
-            "preferences": preferences,
-            "keys": keys,
+            "keys": list({key for spellings in keys.values() for key in spellings}),
         },
     )
-    # A part whose recipient agrees wins, since operators give one id to several recipients of a submission; then the
-    # best reading; then the youngest, since they use ids again after a while.
-    ranked = sorted(
-        (not _same_recipient(receipts[row.position].recipient, row.recipient_tail), row.preference, -at, place, row)
-        for place, (row, at) in enumerate((row, row.submitted_at.timestamp()) for row in rows)
-    )
+    stored: dict[str, list[tuple[str, int, FoundPart]]] = {}
+    for age, (key, tail, channel_id, message_id, total) in enumerate(rows):
+        part = FoundPart(channel_id or channel_ids[0], message_id, total, key)
+        stored.setdefault(key, []).append((tail, age, part))
     best: dict[int, FoundPart] = {}
-    for differs, preference, _, _, row in ranked:
-        if row.position in best or (differs and (preference or recipient_must_agree)):
-            continue
-        best[row.position] = FoundPart(row.channel_id, row.message_id, row.total, row.match_key)
+    for position, spellings in keys.items():
+        said = _digits(receipts[position].recipient or "")
+        # A part whose recipient agrees wins, since operators give one id to several recipients of a submission; then
+        # the best reading; then the youngest, since they use ids again after a while.
+        chosen: tuple[bool, int, int] | None = None
+        for key, preference in spellings.items():
+            for tail, age, part in stored.get(key, ()):
+                rank = (said[-len(tail) :] == tail, -preference, age)
+                if not rank[0] and (preference or recipient_must_agree):
+                    continue
+                if chosen is None or rank > chosen:
+                    chosen, best[position] = rank, part
     return best
 
 
@@ -239,7 +284,7 @@ async def _settle_parts(session: AsyncSession, owner: dict[str, object], decisiv
     texts: dict[UUID, ReceiptStatus] = {}
     for receipt, found in decisive:
         # Of several in one batch the first counts, as it would in batches of their own.
-        if receipt.whole and found.total > 1:
+        if receipt.whole:
             texts[found.message_id] = _first(texts.get(found.message_id, receipt.status), receipt.status)
         else:
             key = (found.message_id, found.match_key)
@@ -270,7 +315,7 @@ def _concluded(
     spokesmen: dict[UUID, int] = {}
     for position, (receipt, message_id, part) in enumerate(matched):
         verdict = verdicts.get(message_id)
-        if verdict is None or part is None or receipt.status in _UNDECIDED:
+        if verdict is None or part is None or receipt.status in UNDECIDED:
             continue
         if receipt.status is verdict or message_id not in spokesmen:
             spokesmen[message_id] = position
@@ -282,10 +327,6 @@ def _concluded(
             verdict = verdicts.get(message_id) or receipt.status
             concluded.append(MatchedReceipt(message_id, receipt, spokesmen.get(message_id) == position, verdict))
     return concluded
-
-
-def _same_recipient(said: str | None, tail: str) -> bool:
-    return said is not None and _NOT_DIGITS.sub("", said)[-len(tail) :] == tail
 
 
 async def _aggregate(

@@ -10,6 +10,7 @@ from msgspec import UNSET, Meta, UnsetType
 from app.domain.messages.content import SmsContent, content_out
 from app.domain.messages.events import Lane
 from app.domain.messages.models import Message
+from app.domain.opt_outs.classes import MessageTopic
 
 MAX_TEXT = 4096
 MAX_BATCH_ITEMS = 1000
@@ -30,16 +31,23 @@ Recipient = Annotated[
 class MessageCreate(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, rename={"sender": "from"}):
     """A single message. `lane` defaults to `high` here and to `bulk` inside a batch.
 
-    `text` may be left out when `content` brings the data itself.
+    It goes to an address (`to`), or to the first address that the channel reaches of a contact (`contact_id`). `text`
+    may be left out when a template makes it (`template_id`, with values for its `variables`), or when `content` brings
+    the data itself. `topic` is what it is about, which decides whether somebody who opted out of one topic still gets
+    it; null is `service`.
     """
 
     channel_id: UUID
-    to: Recipient
+    to: Recipient | None = None
+    contact_id: UUID | None = None
+    template_id: UUID | None = None
+    variables: dict[str, Any] = {}
     text: Annotated[str, Meta(min_length=1, max_length=MAX_TEXT, examples=["Hello"])] | None = None
     content: SmsContent | None = None
     sender: Annotated[str, Meta(min_length=1, max_length=21)] | None = None
     lane: Lane | None = None
     validity_seconds: Annotated[int, Meta(ge=1, le=MAX_VALIDITY)] | None = None
+    topic: MessageTopic | None = None
     metadata: dict[str, Any] = {}
 
 
@@ -66,6 +74,9 @@ class MessageOut(msgspec.Struct, rename={"sender": "from"}):
     account_id: UUID
     channel_id: UUID
     contact_id: UUID | None
+    group_message_id: UUID | None
+    template_id: UUID | None
+    template_version: int | None
     direction: str
     to: str
     sender: str | None
@@ -75,6 +86,7 @@ class MessageOut(msgspec.Struct, rename={"sender": "from"}):
     encoding: str
     segments: int
     validity_seconds: int | None
+    topic: str | None
     error: MessageFailure | None
     content: SmsContent | None
     metadata: dict[str, Any]
@@ -191,6 +203,9 @@ def message_out(row: Message) -> MessageOut:
         account_id=row.account_id,
         channel_id=row.channel_id,
         contact_id=row.contact_id,
+        group_message_id=row.group_message_id,
+        template_id=row.template_id,
+        template_version=row.template_version,
         direction=row.direction,
         to=row.recipient,
         sender=row.sender,
@@ -200,6 +215,7 @@ def message_out(row: Message) -> MessageOut:
         encoding=row.encoding,
         segments=row.segments,
         validity_seconds=row.validity_seconds,
+        topic=row.topic,
         error=msgspec.convert(row.error, MessageFailure) if row.error else None,
         content=content_out(row.sms),
         metadata=row.message_metadata,

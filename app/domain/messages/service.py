@@ -1,26 +1,22 @@
 """Accepting and showing messages."""
 
-import re
-import unicodedata
 from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
 import msgspec
-import phonenumbers
 from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.domain.channels.directory import ChannelDirectory, ChannelRecord
+from app.domain.channels.directory import ChannelRecord
+from app.domain.contacts.merging.aliases import former_ids
 from app.domain.idempotency.schemas import StoredAnswer
-from app.domain.messages.content import sms_options
-from app.domain.messages.events import Lane, encode
-from app.domain.messages.intake import MessageIntake
+from app.domain.messages.events import Lane
+from app.domain.messages.intake import MessageIntake, Refused
 from app.domain.messages.models import Message
+from app.domain.messages.preparing import Preparation
 from app.domain.messages.repository import NewMessage, get_history, get_message, list_messages
 from app.domain.messages.schemas import (
-    MAX_METADATA_BYTES,
-    MAX_SEGMENTS,
     AttemptOut,
     BatchItem,
     BatchResult,
@@ -32,36 +28,24 @@ from app.domain.messages.schemas import (
     PartOut,
     message_out,
 )
-from app.domain.messages.sms import NO_OPTIONS, carries_options, count_text, with_metadata
-from app.lib.clock import Clock
 from app.lib.db import Scope
-from app.lib.errors import AppError, FieldError, InvalidValue, NotFound, Unavailable
-from app.lib.ids import NewId
+from app.lib.errors import AppError, InvalidValue, NotFound
+from app.lib.filters import All, Condition, Expression, Operator
 from app.lib.pagination import ListQuery, Page
 from app.lib.problems import decode_error, problem_of
 
-BINARY_COUNT = ("binary", 1, 0, 140)
-"""Encoding, segments, length and room of a message that brings its data."""
-
-_E164 = re.compile(r"\+[1-9][0-9]{6,14}")
-_NATIONAL = re.compile(r"\(?[0-9][0-9 ()./-]{2,30}")
 _decode_message = msgspec.json.Decoder(MessageCreate).decode
-_encode_json = msgspec.json.Encoder().encode
 
 
 class MessageService:
     """The messages of one account. Commits nothing itself: accepting goes through the intake's shared transaction."""
 
-    __slots__ = ("_channels", "_clock", "_intake", "_new_id", "_scope")
+    __slots__ = ("_intake", "_preparation", "_scope")
 
-    def __init__(
-        self, account_id: UUID, channels: ChannelDirectory, intake: MessageIntake, clock: Clock, new_id: NewId
-    ) -> None:
+    def __init__(self, account_id: UUID, intake: MessageIntake, preparation: Preparation) -> None:
         self._scope = Scope(account_id)
-        self._channels = channels
         self._intake = intake
-        self._clock = clock
-        self._new_id = new_id
+        self._preparation = preparation
 
     @property
     def account_id(self) -> UUID:
@@ -73,12 +57,16 @@ class MessageService:
     ) -> MessageOut:
         """Accept one message: returned once it is stored and sure to be sent. Raises `InvalidValue`, `Unavailable`.
 
-        `answered` makes the answer that is stored along with it, for a request with an idempotency key; `Conflict`
-        when that key has an answer already.
+        A recipient who has opted out is a wrong value too (`opted_out`). `answered` makes the answer that is stored
+        along with it, for a request with an idempotency key; `Conflict` when that key has an answer already.
         """
-        channel, message = await self._prepare(data, Lane.HIGH)
+        (prepared,) = await self._preparation.prepare([data], Lane.HIGH)
+        if isinstance(prepared, AppError):
+            raise prepared
+        channel, message = prepared
         accepted = _accepted(message, data)
-        await self._intake.accept([(channel, [message])], None if answered is None else answered(accepted))
+        if await self._intake.accept([(channel, [message])], None if answered is None else answered(accepted)):
+            raise _opted_out()
         return accepted
 
     async def send_batch(
@@ -90,29 +78,60 @@ class MessageService:
         for `send`; it is not called when no message was good.
         """
         items: list[BatchItem] = []
+        places: dict[UUID, int] = {}
         groups: dict[UUID, tuple[ChannelRecord, list[NewMessage]]] = {}
-        accepted = 0
-        for index, raw in enumerate(batch.messages):
-            try:
-                data = self._decode(raw)
-                channel, message = await self._prepare(data, Lane.BULK)
-            except Unavailable:
-                raise
-            except AppError as error:
-                items.append(BatchItem(index, error.status, problem=problem_of(error, base_url=base_url)))
-                continue
-            groups.setdefault(channel.id, (channel, []))[1].append(message)
-            items.append(BatchItem(index, 201, message=_accepted(message, data)))
-            accepted += 1
-        result = BatchResult(items, accepted, len(items) - accepted)
+        decoded = [_decoded(raw) for raw in batch.messages]
+        good = [data for data in decoded if isinstance(data, MessageCreate)]
+        prepared = iter(await self._preparation.prepare(good, Lane.BULK))
+        for index, data in enumerate(decoded):
+            outcome = data if isinstance(data, AppError) else next(prepared)
+            if isinstance(outcome, AppError):
+                items.append(BatchItem(index, outcome.status, problem=problem_of(outcome, base_url=base_url)))
+            elif isinstance(data, MessageCreate):
+                channel, message = outcome
+                groups.setdefault(channel.id, (channel, []))[1].append(message)
+                places[message.id] = index
+                items.append(BatchItem(index, 201, message=_accepted(message, data)))
+
+        def judge(refused: Refused) -> BatchResult:
+            judged = list(items)
+            for message_id in refused:
+                error, place = _opted_out(), places[message_id]
+                judged[place] = BatchItem(place, error.status, problem=problem_of(error, base_url=base_url))
+            accepted = len(places) - len(refused)
+            return BatchResult(judged, accepted, len(judged) - accepted)
+
+        def answer_for(refused: Refused) -> StoredAnswer | None:
+            return None if answered is None else answered(judge(refused))
+
+        refused: Refused = frozenset()
         if groups:
-            await self._intake.accept(list(groups.values()), None if answered is None else answered(result))
-        return result
+            refused = await self._intake.accept(list(groups.values()), answer_for(refused), answer_for)
+        return judge(refused)
 
     async def page(self, session: AsyncSession, query: ListQuery) -> Page[MessageOut]:
-        """One page of the account's messages."""
+        """One page of the account's messages; those of a contact with those of whoever was merged into it."""
+        if query.filter is not None:
+            filters = await self._with_former(session, query.filter)
+            query = msgspec.structs.replace(query, filter=filters)
         page = await list_messages(session, self._scope, query)
         return Page([message_out(row) for row in page.items], page.next_cursor, page.total)
+
+    async def _with_former(self, session: AsyncSession, expression: Expression) -> Expression:
+        if isinstance(expression, All):
+            return All(tuple([await self._with_former(session, part) for part in expression.parts]))
+        if not isinstance(expression, Condition) or expression.field != "contact_id":
+            return expression
+        named = expression.value if isinstance(expression.value, list) else [expression.value]
+        match expression.op:
+            case Operator.EQ | Operator.IN:
+                op = Operator.IN
+            case Operator.NE | Operator.NIN:
+                op = Operator.NIN
+            case _:
+                return expression
+        former = [other for each in named for other in await former_ids(session, self.account_id, each)]
+        return Condition(expression.field, op, [*named, *former])
 
     async def detail(self, session: AsyncSession, message_id: UUID) -> MessageDetail:
         """One message with its history; raises `NotFound`."""
@@ -131,94 +150,16 @@ class MessageService:
             attempts=[_attempt_out(row, attempt) for attempt in attempts],
         )
 
-    @staticmethod
-    def _decode(raw: msgspec.Raw) -> MessageCreate:
-        try:
-            return _decode_message(raw)
-        except msgspec.DecodeError as error:
-            raise decode_error(error) from error
 
-    async def _prepare(self, data: MessageCreate, lane: Lane) -> tuple[ChannelRecord, NewMessage]:
-        errors: list[FieldError] = []
-        channel = await self._channels.get(self._scope.account_id, data.channel_id)
-        if channel is None or channel.deleted:
-            errors.append(FieldError("/channel_id", "not_found", "There is no such channel in this account."))
-        to = check_recipient(data.to, errors, None if channel is None else channel.default_country)
-        body = check_text(data.text or "", errors)
-        if data.text is None and (data.content is None or data.content.data is None):
-            errors.append(FieldError("/text", "missing_field", "A message needs a text, or data in its content."))
-        options = NO_OPTIONS if data.content is None else sms_options(data.content, data.text is not None, errors)
-        config = None if channel is None else channel.config
-        if config is not None:
-            options = with_metadata(options, data.metadata, config, errors)
-            if data.content is not None and not carries_options(config):
-                errors.append(FieldError("/content", "not_allowed", "This channel sends texts only."))
-        encoding, segments, _, _ = count_text(body, config) if data.text is not None else BINARY_COUNT
-        if segments > MAX_SEGMENTS:
-            errors.append(
-                FieldError(
-                    "/text",
-                    "too_long",
-                    f"The text needs {segments} segments in {encoding}; {MAX_SEGMENTS} is the limit.",
-                )
-            )
-        metadata = _encode_json(data.metadata)
-        if len(metadata) > MAX_METADATA_BYTES:
-            errors.append(FieldError("/metadata", "too_long", f"metadata may take {MAX_METADATA_BYTES} bytes."))
-        elif b"\\u0000" in metadata:
-            errors.append(FieldError("/metadata", "not_allowed", "NUL characters cannot be stored."))
-        if data.sender is not None and not data.sender.isprintable():
-            errors.append(FieldError("/from", "not_allowed", "The sender holds control characters."))
-        if errors or channel is None:
-            raise InvalidValue.of(errors)
-        return channel, NewMessage(
-            self._new_id(),
-            self._scope.account_id,
-            channel.id,
-            data.lane or lane,
-            to,
-            data.sender if data.sender is not None else channel.default_from,
-            body,
-            encoding,
-            segments,
-            data.validity_seconds,
-            metadata,
-            self._clock(),
-            None if options == NO_OPTIONS else encode(options),
-        )
-
-
-def check_recipient(value: str, errors: list[FieldError], country: str | None = None) -> str:
-    """The recipient in E.164 (ITU-T E.164 §6), or `value` and an error.
-
-    A number without a plus is one of `country` (ISO 3166-1), written as people there dial it; without a country only
-    international numbers are read.
-    """
+def _decoded(raw: msgspec.Raw) -> MessageCreate | AppError:
     try:
-        if _E164.fullmatch(value):
-            if phonenumbers.is_possible_number(phonenumbers.parse(value, None)):
-                return value
-        elif country is not None and _NATIONAL.fullmatch(value):
-            number = phonenumbers.parse(value, country)
-            if phonenumbers.is_possible_number(number):
-                return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
-    except phonenumbers.NumberParseException:
-        pass
-    if country is None:
-        detail = "The recipient must be an international number such as +251911000100."
-    else:
-        detail = f"The recipient must be an international number such as +251911000100, or a number of {country}."
-    errors.append(FieldError("/to", "not_e164", detail))
-    return value
+        return _decode_message(raw)
+    except msgspec.DecodeError as error:
+        return decode_error(error)
 
 
-def check_text(value: str, errors: list[FieldError]) -> str:
-    """The text in NFC; NUL, which no database and no operator takes, adds an error."""
-    if "\0" in value:
-        errors.append(FieldError("/text", "not_allowed", "The text holds a NUL character."))
-    if value.isascii() or unicodedata.is_normalized("NFC", value):
-        return value
-    return unicodedata.normalize("NFC", value)
+def _opted_out() -> InvalidValue:
+    return InvalidValue.at("/to", "opted_out", "The recipient has opted out of these messages.")
 
 
 def _attempt_out(message: Message, attempt: Row[Any]) -> AttemptOut:
@@ -234,7 +175,10 @@ def _accepted(message: NewMessage, data: MessageCreate) -> MessageOut:
         id=message.id,
         account_id=message.account_id,
         channel_id=message.channel_id,
-        contact_id=None,
+        contact_id=message.contact_id,
+        group_message_id=None,
+        template_id=message.template_id,
+        template_version=message.template_version,
         direction="outbound",
         to=message.to,
         sender=message.sender,
@@ -244,6 +188,7 @@ def _accepted(message: NewMessage, data: MessageCreate) -> MessageOut:
         encoding=message.encoding,
         segments=message.segments,
         validity_seconds=message.validity_seconds,
+        topic=message.topic,
         error=None,
         content=data.content,
         metadata=data.metadata,

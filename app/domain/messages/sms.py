@@ -1,5 +1,7 @@
 """A message as short messages on its channel: counted as it will be sent, with the parameters of the channel."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -19,11 +21,17 @@ def carries_options(config: msgspec.Struct) -> bool:
     return isinstance(config, SmppConfig)
 
 
+def counter_of(config: msgspec.Struct | None) -> Callable[[str], Count]:
+    """What counts texts on a channel with this configuration; None is any channel."""
+    if not isinstance(config, SmppConfig):
+        return count
+    counted = partial(count, **text_options(config))
+    return (lambda text: counted(written_text(text, config))) if config.substitute_characters else counted
+
+
 def count_text(text: str, config: msgspec.Struct | None) -> Count:
-    """Encoding and number of segments of a text on a channel with this configuration; None is any channel."""
-    if isinstance(config, SmppConfig):
-        return count(written_text(text, config), **text_options(config))
-    return count(text)
+    """Encoding and number of segments of one text on a channel with this configuration; None is any channel."""
+    return counter_of(config)(text)
 
 
 def with_metadata(

@@ -47,6 +47,7 @@ class Relay:
         listener = asyncio.create_task(
             listen(self._database, OUTBOX_CHANNEL, lambda _: self._wake.set()), name="relay-listener"
         )
+        stop.needs(listener)
         failures = 0
         try:
             while not stop.requested:

@@ -10,7 +10,7 @@ import contextlib
 import asyncpg
 
 from app.domain.outbox.repository import OUTBOX_CHANNEL
-from app.lib.db import Database
+from app.lib.db import CONNECTION_ERRORS, Database
 
 PAUSE_SECONDS = 0.005
 
@@ -48,7 +48,7 @@ class OutboxWaker:
                     if connection is None or connection.is_closed():
                         connection = await self._database.connect_raw()
                     await connection.execute(f"NOTIFY {OUTBOX_CHANNEL}", timeout=5)
-                except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                except CONNECTION_ERRORS:
                     connection = None
                     await asyncio.sleep(1)
                 await asyncio.sleep(PAUSE_SECONDS)

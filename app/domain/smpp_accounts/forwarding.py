@@ -5,7 +5,8 @@ would not be delivered anyway.
 """
 
 from collections.abc import Iterable
-from typing import Any, Protocol
+from datetime import datetime
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import text
@@ -44,22 +45,22 @@ _RECEIVING = text(
 )
 
 
-class ChangedMessage(Protocol):
-    """A row of the statement that changed statuses (`app.domain.messages.results`).
+class ChangedMessage(NamedTuple):
+    """A message that an application submitted over SMPP and whose status has changed.
 
-    `before` is the status it had; `beginning` is the start of the text of a message that came over SMPP.
+    `before` is the status it had; `beginning` is the start of its text.
     """
 
     id: UUID
-    recipient: str
-    sender: str | None
     before: str
     status: str
-    at: Any
-    created_at: Any
+    at: datetime
     provider_code: str | None
-    smpp_account_id: UUID | None
+    smpp_account_id: UUID
     registered_delivery: int | None
+    recipient: str
+    sender: str | None
+    created_at: datetime
     beginning: str | None
 
 
@@ -82,7 +83,7 @@ async def forward_receipts(
     """Outbox rows for those changes whose message came over SMPP and wants to be told, in the caller's transaction."""
     wanted: dict[UUID, list[SmppReceipt]] = {}
     for row in changed:
-        if row.smpp_account_id is not None and wants_receipt(row.before, row.status, row.registered_delivery):
+        if wants_receipt(row.before, row.status, row.registered_delivery):
             wanted.setdefault(row.smpp_account_id, []).append(
                 SmppReceipt(
                     row.id.bytes,

@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.domain.contacts.stores.postgres import PostgresContactStores
 from app.domain.identity.accounts import purge
 from app.domain.identity.accounts.purge import PURGED_TABLES
 from app.lib.db import Database
@@ -20,6 +21,7 @@ from scheduler.jobs.accounts import purge_accounts
 from tests.integration.accounts.conftest import Person, refused
 
 Join = Callable[..., Awaitable[Person]]
+STORES = PostgresContactStores()
 
 
 async def run(database: Database, statement: str, **values: Any) -> Any:
@@ -96,13 +98,13 @@ async def test_accounts_close_from_below_and_open_from_above(owner: Person, data
     refused(await owner.act(leaf, "restore"), 409, "parent_closing")
     # The lower one goes first, even when its parent is due and it is not.
     await grace_passes(database, top)
-    await purge_accounts(database)
+    await purge_accounts(database, STORES)
     assert await exists(database, top)
     await grace_passes(database, leaf)
     refused(await owner.act(top, "restore"), 409, "grace_over")
-    await purge_accounts(database)
+    await purge_accounts(database, STORES)
     assert not await exists(database, leaf)
-    await purge_accounts(database)
+    await purge_accounts(database, STORES)
     assert not await exists(database, top)
     assert await owner.ids() == {owner.account_id}
 
@@ -111,10 +113,10 @@ async def test_a_deleted_root_is_gone_and_its_users_stay(
     owner: Person, client: httpx.AsyncClient, database: Database, registered: dict[str, Any]
 ) -> None:
     assert (await owner.call("DELETE", f"/{owner.account_id}")).status_code == 204
-    await purge_accounts(database)
+    await purge_accounts(database, STORES)
     assert await exists(database, owner.account_id), "not before its time"
     await grace_passes(database, owner.account_id)
-    await purge_accounts(database)
+    await purge_accounts(database, STORES)
     assert not await exists(database, owner.account_id)
     again = await client.post("/v1/auth/login", json=registered["credentials"])
     assert again.status_code == 200
@@ -158,6 +160,13 @@ async def fill(database: Database, client: httpx.AsyncClient, who: Person, accou
     channel = made.json()["id"]
     bound = {"name": "App", "system_id": f"app{channel[-8:]}", "channel_id": channel}
     assert (await client.post("/v1/smpp-accounts", json=bound, headers=headers)).status_code == 201
+    template = {"name": "Code", "body": "Your code is {CODE}"}
+    assert (await client.post("/v1/templates", json=template, headers=headers)).status_code == 201
+    group = await client.post("/v1/contact-groups", json={"name": "All"}, headers=headers)
+    contact = {"phone": "+251911000100", "attributes": {"city": "Gondar"}, "groups": [group.json()["id"]]}
+    assert (await client.post("/v1/contacts", json=contact, headers=headers)).status_code == 201
+    segment = {"name": "All", "filter": {"field": "phone", "op": "exists", "value": True}}
+    assert (await client.post("/v1/segments", json=segment, headers=headers)).status_code == 201
     messages = [new_id() for _ in range(5)]
     values = {"account": UUID(account_id), "channel": UUID(channel), "name": uuid4().hex}
     for message in messages:
@@ -190,6 +199,35 @@ async def fill(database: Database, client: httpx.AsyncClient, who: Person, accou
         " 'key', 'tk_', convert_to(CAST(:name AS text), 'UTF8'), id FROM roles WHERE name = :name",
         "INSERT INTO idempotency_keys (account_id, route, key, request_hash, status, headers, body)"
         " VALUES (:account, 'r', 'k', '', 200, '{}', '')",
+        "INSERT INTO opt_out_keywords (id, account_id, action, words, topic)"
+        " VALUES (gen_random_uuid(), :account, 'help', '{who}', 'all')",
+        "INSERT INTO opt_out_replies (account_id, keyword_id, address)"
+        " SELECT account_id, id, '+251911000100' FROM opt_out_keywords WHERE account_id = :account",
+        "INSERT INTO opt_outs (id, account_id, channel_class, address, topic, source)"
+        " VALUES (gen_random_uuid(), :account, 'sms', '+251911000100', 'all', 'keyword')",
+        "INSERT INTO consent_events (id, account_id, opt_out_id, change, channel_class, address, topic, source)"
+        " SELECT gen_random_uuid(), account_id, id, 'opted_out', 'sms', address, topic, source FROM opt_outs"
+        " WHERE account_id = :account",
+        "INSERT INTO contact_activity (account_id, contact_id, channel_id, type, value, last_inbound_at)"
+        " SELECT account_id, id, :channel, 'phone', '+251911000100', now() FROM contacts WHERE account_id = :account",
+        "INSERT INTO jobs (id, account_id, kind, status, spec, created_by_type)"
+        " VALUES (gen_random_uuid(), :account, 'k', 'queued', '{}', 'system')",
+        "INSERT INTO job_files (job_id, account_id, name, position, data)"
+        " SELECT id, account_id, 'input', 0, 'x' FROM jobs WHERE account_id = :account",
+        "INSERT INTO contact_merges (id, account_id, contact_id, merged_ids, state, created_by_type)"
+        " VALUES (gen_random_uuid(), :account, gen_random_uuid(), '{}', 'done', 'system')",
+        "INSERT INTO contact_aliases (account_id, alias_id, contact_id)"
+        " VALUES (:account, gen_random_uuid(), gen_random_uuid())",
+        "INSERT INTO group_messages (id, account_id, name, channel_id, content)"
+        " VALUES (gen_random_uuid(), :account, 'News', :channel, '{}')",
+        "INSERT INTO group_message_progress (group_message_id, account_id) SELECT id, account_id FROM group_messages"
+        " WHERE account_id = :account",
+        "INSERT INTO group_message_skips (group_message_id, account_id, recipient_id, reason)"
+        " SELECT id, account_id, gen_random_uuid(), 'gone' FROM group_messages WHERE account_id = :account",
+        "INSERT INTO group_message_sleepers (group_message_id, account_id, recipient_id, until)"
+        " SELECT id, account_id, gen_random_uuid(), now() FROM group_messages WHERE account_id = :account",
+        "INSERT INTO contact_duplicate_keys (job_id, digest, contact_id, account_id)"
+        " SELECT id, 'x', gen_random_uuid(), account_id FROM jobs WHERE account_id = :account",
     ):
         await run(database, statement, **{name: value for name, value in values.items() if f":{name}" in statement})
 
@@ -221,10 +259,10 @@ async def test_nothing_is_left_however_often_the_purge_is_killed(
     others = await counts(database, kept, [])
 
     assert (await owner.call("DELETE", f"/{gone}")).status_code == 204
-    await purge_accounts(database)
+    await purge_accounts(database, STORES)
     assert await counts(database, gone, channels) == before, "not before its time"
     await grace_passes(database, gone)
-    await purge_accounts(database)
+    await purge_accounts(database, STORES)
     # First the channels end, and have an hour in which their queues are emptied.
     ended = await run(
         database, "SELECT deleted_at IS NOT NULL, credentials FROM channels WHERE account_id = :id", id=UUID(gone)
@@ -236,14 +274,14 @@ async def test_nothing_is_left_however_often_the_purge_is_killed(
     kills = 0
     while await exists(database, gone):
         dying = Dying(settings.database.url, process="test-purge", pool_size=1)
-        dying.left = kills % 4
+        dying.left = kills % 6
         try:
-            await purge_accounts(dying)
+            await purge_accounts(dying, STORES)
         except Killed:
             kills += 1
         finally:
             await dying.close()
-        assert kills < 100
+        assert kills < 200
     assert kills > 10
     assert not any((await counts(database, gone, channels)).values())
     assert await counts(database, kept, []) == others

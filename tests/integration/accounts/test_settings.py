@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from app.domain.channels.directory import ChannelDirectory
-from app.domain.messages.service import check_recipient
+from app.domain.messages.preparing import check_recipient
 from app.lib.crypto import Envelope
 from app.lib.db import Database
 from app.lib.errors import FieldError
@@ -20,6 +20,7 @@ ALL: Json = {
     "quiet_hours": {"start": "21:00", "end": "08:00", "days": ["sat", "sun"]},
     "retention_days": 30,
     "language": "am",
+    "group_message_approval_above": 1000,
 }
 NONE: Json = dict.fromkeys(ALL)
 
@@ -72,6 +73,7 @@ async def test_settings_are_merged(owner: Person) -> None:
             "/settings/quiet_hours/days/0",
             "not_allowed",
         ),
+        ({"group_message_approval_above": -1}, "/settings/group_message_approval_above", "out_of_range"),
         ({"retention_days": 0}, "/settings/retention_days", "out_of_range"),
         ({"retention_days": 3651}, "/settings/retention_days", "out_of_range"),
         ({"language": "English"}, "/settings/language", "wrong_format"),

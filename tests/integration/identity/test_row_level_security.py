@@ -11,12 +11,25 @@ from app.settings import Settings
 from tests.conftest import Registered
 
 TENANT_TABLES = (
+    *("templates", "template_versions"),
+    *("group_messages", "group_message_progress", "group_message_skips", "group_message_sleepers"),
     *("accounts", "memberships", "invitations", "api_keys", "audit_log", "idempotency_keys", "channels"),
     *("smpp_accounts", "messages", "message_attempts", "message_events", "message_parts", "message_retries", "events"),
+    *("jobs", "job_files"),
+    *("contacts", "contact_addresses", "contact_group_members", "contact_activity", "contact_groups", "segments"),
+    *("contact_attributes", "contact_merges", "contact_aliases"),
+    *("opt_outs", "consent_events", "opt_out_keywords"),
 )
 IDENTITY_TABLES = ("users", "sessions", "refresh_tokens", "email_codes", "recovery_codes", "signing_keys", "mails")
 NOBODYS_TABLES = ("rate_limits", "outbox", "alembic_version")
-SYSTEM_TABLES = ("consumed_events", "inbound_keys", "inbound_parts", "parked_receipts")
+SYSTEM_TABLES = (
+    "consumed_events",
+    "inbound_keys",
+    "inbound_parts",
+    "parked_receipts",
+    "opt_out_replies",
+    "contact_duplicate_keys",
+)
 
 
 @pytest.fixture

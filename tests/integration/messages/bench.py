@@ -17,9 +17,10 @@ from app.domain.messages.events import (
     decode_results,
 )
 from app.domain.messages.handover import Handover, Verdict
+from app.domain.messages.repository import get_history, get_message
 from app.domain.messages.results import apply_results
 from app.lib.broker import RESULTS_QUEUE
-from app.lib.db import Database
+from app.lib.db import Database, Scope
 from app.lib.ids import new_id
 
 
@@ -47,7 +48,7 @@ class Bench:
     async def apply(self, **parts: Any) -> bool:
         batch = ResultBatch(new_id(), self.account_id, self.channel_id, **parts)
         async with self.database.unit_of_work() as session:
-            return await apply_results(session, batch, new_id)
+            return bool(await apply_results(session, [batch], new_id))
 
     async def status(self, identifier: UUID) -> str:
         async with self.database.reading() as session:
@@ -55,12 +56,12 @@ class Bench:
             return str(rows.scalar_one())
 
     async def events(self, identifier: UUID) -> list[str]:
+        scope = Scope(self.account_id)
         async with self.database.reading() as session:
-            rows = await session.execute(
-                text("SELECT status FROM message_events WHERE message_id = :id ORDER BY recorded_at"),
-                {"id": identifier},
-            )
-            return list(rows.scalars())
+            message = await get_message(session, scope, identifier)
+            assert message is not None
+            events, _, _ = await get_history(session, scope, message)
+            return [event.status for event in events]
 
     async def parked(self) -> int:
         async with self.database.reading() as session:
@@ -93,5 +94,5 @@ async def carry(bench: Bench) -> int:
         batches = [decode_results(row.body) for row in rows]
     for batch in batches:
         async with bench.database.unit_of_work() as session:
-            assert await apply_results(session, batch, new_id)
+            assert await apply_results(session, [batch], new_id)
     return sum(batch.account_id == bench.account_id for batch in batches)

@@ -9,8 +9,9 @@ import pytest
 from sqlalchemy import text
 
 from app.domain.messages.events import Inbound
+from app.domain.messages.people import NO_PEOPLE
 from app.lib.ids import new_id
-from scheduler.jobs.inbound import deliver_overdue_parts
+from scheduler.jobs.inbound import InboundParts
 from tests.integration.messages.bench import Bench
 
 EIGHT_BIT, SIXTEEN_BIT = 8 << 16, 16 << 16
@@ -110,7 +111,7 @@ async def test_a_part_that_comes_twice_makes_no_second_message(bench: Bench) -> 
     await bench.apply(inbound=[part(2, 2), part(1, 2)])
     assert await bodies(bench) == ["<1><2>"]
     await age(bench, "received_at", 1000)
-    await deliver_overdue_parts(bench.database)
+    await InboundParts(NO_PEOPLE).deliver_overdue_parts(bench.database)
     assert await bodies(bench) == ["<1><2>"]
 
 
@@ -136,14 +137,14 @@ async def test_a_reference_that_is_used_again_begins_another_message(bench: Benc
 async def test_what_came_is_delivered_when_the_rest_does_not_come(bench: Bench) -> None:
     """field problem 34: after its time a message is delivered without the parts that never came."""
     await bench.apply(inbound=[part(1), part(3), part(1, 2, reference=EIGHT_BIT + 9)])
-    await deliver_overdue_parts(bench.database)
+    await InboundParts(NO_PEOPLE).deliver_overdue_parts(bench.database)
     assert await stored(bench) == []
     await age(bench, "received_at", 170)
-    await deliver_overdue_parts(bench.database)
+    await InboundParts(NO_PEOPLE).deliver_overdue_parts(bench.database)
     assert await stored(bench) == []
     await age(bench, "received_at", 20)
     for _ in range(2):
-        await deliver_overdue_parts(bench.database)
+        await InboundParts(NO_PEOPLE).deliver_overdue_parts(bench.database)
     messages = {row.body: row.metadata for row in await stored(bench)}
     assert messages == {
         "<1><3>": {"incomplete": True, "parts": 3, "missing_parts": [2]},
@@ -154,11 +155,11 @@ async def test_what_came_is_delivered_when_the_rest_does_not_come(bench: Bench) 
 async def test_a_part_that_comes_too_late_is_not_lost(bench: Bench) -> None:
     await bench.apply(inbound=[part(1, 2)])
     await age(bench, "received_at", 200)
-    await deliver_overdue_parts(bench.database)
+    await InboundParts(NO_PEOPLE).deliver_overdue_parts(bench.database)
     await bench.apply(inbound=[part(2, 2)])
     assert await bodies(bench) == ["<1>"]
     await age(bench, "received_at", 200)
-    await deliver_overdue_parts(bench.database)
+    await InboundParts(NO_PEOPLE).deliver_overdue_parts(bench.database)
     assert await bodies(bench) == ["<1>", "<2>"]
 
 
@@ -172,10 +173,10 @@ async def test_parts_of_made_messages_are_forgotten_after_a_while(bench: Bench) 
             )
             return int(rows.scalar_one())
 
-    await deliver_overdue_parts(bench.database)
+    await InboundParts(NO_PEOPLE).deliver_overdue_parts(bench.database)
     assert await kept() == 3
     await age(bench, "delivered_at", 200)
-    await deliver_overdue_parts(bench.database)
+    await InboundParts(NO_PEOPLE).deliver_overdue_parts(bench.database)
     assert await kept() == 1
 
 

@@ -160,7 +160,7 @@ async def test_a_redelivered_batch_changes_nothing(bench: Bench) -> None:
     batch = ResultBatch(new_id(), bench.account_id, bench.channel_id, [sent(message, "y")], [receipt("y")], [inbound])
     for expected in (True, False, False):
         async with bench.database.unit_of_work() as session:
-            assert await apply_results(session, batch, new_id) is expected
+            assert await apply_results(session, [batch], new_id) == expected
     assert await bench.events(message) == ["sent", "delivered"]
     assert await bench.apply(inbound=[inbound])
     async with bench.database.reading() as session:

@@ -1,4 +1,4 @@
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -9,7 +9,23 @@ from sqlalchemy import Column, DateTime, Integer, MetaData, String, Table, Uuid
 from sqlalchemy.dialects import postgresql
 
 from app.lib.errors import InvalidValue, Malformed
-from app.lib.filters import All, Condition, FilterField, Kind, Operator, compile_sql, parse_json, parse_query
+from app.lib.filters import (
+    All,
+    AnyOf,
+    Condition,
+    Expression,
+    FilterField,
+    Kind,
+    Not,
+    Operator,
+    Relative,
+    compile_sql,
+    date_text,
+    parse_date,
+    parse_json,
+    parse_query,
+    resolve,
+)
 from app.lib.pagination import Listing, Sort, parse_list_query
 
 TABLE = Table(
@@ -96,7 +112,7 @@ def test_json_compiles_to_sql() -> None:
         FIELDS,
     )
     assert sql(expression).replace("true AND ", "") == (
-        "things.age > 3 AND things.name IS NULL OR (things.name LIKE '50/%%' || '%%' ESCAPE '/')"
+        "things.age > 3 AND (things.name IS NOT NULL) IS NOT true OR (things.name LIKE '50/%%' || '%%' ESCAPE '/')"
     )
 
 
@@ -176,3 +192,195 @@ def test_bad_paging_is_400(pairs: list[tuple[str, str]]) -> None:
 def test_any_cursor_is_ours_or_refused(text: str) -> None:
     with pytest.raises(Malformed):
         parse_list_query([("cursor", text)], LISTING)
+
+
+RICH = {
+    "score": FilterField(Kind.NUMBER),
+    "day": FilterField(Kind.DATE),
+    "seen_at": FilterField(Kind.DATETIME),
+    "tags": FilterField(Kind.TEXTS),
+    "groups": FilterField(Kind.IDS),
+    "phone": FilterField(Kind.VALUES),
+}
+"""The kinds that only contacts have."""
+NOW = datetime(2026, 11, 26, 12, 30, 15, 250000, UTC)
+IDENTIFIER = "0199aaaa-0000-7000-8000-000000000000"
+
+
+def condition(field: str, value: Any, op: str = "eq") -> Expression:
+    return parse_json({"field": field, "op": op, "value": value}, RICH)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "parsed"),
+    [
+        ("score", 3, 3),
+        ("score", -0.5, -0.5),
+        ("score", "3", 3),
+        ("score", "-3.25", -3.25),
+        ("score", 2**53, 2**53),
+        ("day", "2026-11-24", "2026-11-24"),
+        ("day", "2028-02-29", "2028-02-29"),
+        ("day", "2026-11-24T01:00:00.999+02:00", "2026-11-23T23:00:00Z"),
+        ("day", "2026-11-24T01:00:00 02:00", "2026-11-23T23:00:00Z"),
+        ("day", "now", Relative(0)),
+        ("day", "now-7d", Relative(-7 * 86400)),
+        # An unescaped `+` of a query string is a space.
+        ("day", "now 7d", Relative(7 * 86400)),
+        ("seen_at", "now+90m", Relative(5400)),
+        ("seen_at", "now-1h", Relative(-3600)),
+        ("seen_at", "now-2w", Relative(-14 * 86400)),
+        ("seen_at", "2026-11-24T10:00:00Z", datetime(2026, 11, 24, 10, tzinfo=UTC)),
+        ("tags", "vip", "vip"),
+        ("groups", IDENTIFIER, UUID(IDENTIFIER)),
+        ("phone", "+251911000100", "+251911000100"),
+    ],
+)
+def test_values_of_contacts_are_read(field: str, value: Any, parsed: Any) -> None:
+    assert condition(field, value) == Condition(field, Operator.EQ, parsed)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("score", 2**53 + 1),
+        ("score", -(10**400)),
+        ("score", float("nan")),
+        ("score", float("inf")),
+        ("score", 1e300),
+        ("score", True),
+        ("score", None),
+        ("score", "1e5"),
+        ("score", "9" * 18),
+        ("score", "\u0661\u0662"),
+        ("score", [1]),
+        ("day", "2026-02-30"),
+        ("day", "2026-13-01"),
+        ("day", "0000-01-01"),
+        ("day", "24.11.2026"),
+        ("day", "2026-11-24T10:00:00"),
+        ("day", "0001-01-01T00:00:00+14:00"),
+        ("day", "9999-12-31T23:59:59-14:00"),
+        ("day", 20261124),
+        ("day", None),
+        ("seen_at", "0001-01-01T00:00:00+14:00"),
+        ("seen_at", "now-999999999d"),
+        ("seen_at", "now-999999w"),
+        ("seen_at", "now-7"),
+        ("seen_at", "now-7y"),
+        ("seen_at", "now--7d"),
+        ("seen_at", "now-\u0667d"),
+        ("seen_at", "Now"),
+        ("seen_at", "now\n"),
+        ("tags", ["vip"]),
+        ("tags", 7),
+        ("tags", "a\0b"),
+        ("groups", "vip"),
+        ("groups", 12),
+        ("phone", None),
+    ],
+    ids=repr,
+)
+def test_values_that_no_contact_has_are_refused(field: str, value: Any) -> None:
+    for op, asked in (("eq", value), ("in", [value])):
+        with pytest.raises(InvalidValue) as caught:
+            condition(field, asked, op)
+        assert caught.value.errors[0].pointer == "/filter/value"
+    if isinstance(value, str):
+        with pytest.raises(Malformed):
+            parse_query([(field, value)], RICH)
+
+
+@pytest.mark.parametrize("op", [None, 1, ["eq"], {"eq": 1}, "EQ", "like", ""], ids=repr)
+def test_what_is_no_operator_is_refused(op: Any) -> None:
+    with pytest.raises(InvalidValue) as caught:
+        condition("score", 1, op)
+    assert caught.value.errors[0].pointer == "/filter/op"
+
+
+@pytest.mark.parametrize("field", [None, 1, ["score"], {}, "Score"], ids=repr)
+def test_what_is_no_field_is_refused(field: Any) -> None:
+    with pytest.raises(InvalidValue) as caught:
+        condition(field, 1)
+    assert caught.value.errors[0].pointer == "/filter/field"
+
+
+def test_every_kind_has_the_operators_that_make_sense() -> None:
+    equality = {"eq", "ne", "in", "nin", "exists"}
+    order = {"gt", "gte", "lt", "lte"}
+    assert {kind.value: {op.value for op in kind.operators} for kind in Kind} == {
+        "text": {*equality, *order, "contains", "startswith"},
+        "choice": equality,
+        "uuid": equality,
+        "datetime": {*equality, *order},
+        "integer": {*equality, *order},
+        "number": {*equality, *order},
+        "boolean": {"eq", "ne", "exists"},
+        "date": {*equality, *order},
+        "texts": {*equality, "contains"},
+        "ids": {*equality, "contains"},
+        "values": {*equality, "contains", "startswith"},
+    }
+
+
+def test_relative_moments_are_counted_from_now() -> None:
+    expression = parse_json(
+        {
+            "and": [
+                {"or": [{"field": "seen_at", "op": "gte", "value": "now-7d"}]},
+                {"not": {"field": "seen_at", "op": "in", "value": ["now", "2026-11-24T10:00:00Z"]}},
+                {"field": "day", "op": "lt", "value": "now+1h"},
+                {"field": "day", "op": "nin", "value": ["now", "2026-11-24"]},
+                {"field": "score", "op": "gt", "value": 1},
+                {"field": "seen_at", "op": "exists", "value": True},
+            ]
+        },
+        RICH,
+    )
+    fixed = All(
+        (
+            AnyOf((Condition("seen_at", Operator.GTE, datetime(2026, 11, 19, 12, 30, 15, 250000, UTC)),)),
+            Not(Condition("seen_at", Operator.IN, [NOW, datetime(2026, 11, 24, 10, tzinfo=UTC)])),
+            Condition("day", Operator.LT, "2026-11-26T13:30:15Z"),
+            Condition("day", Operator.NIN, ["2026-11-26T12:30:15Z", "2026-11-24"]),
+            Condition("score", Operator.GT, 1),
+            Condition("seen_at", Operator.EXISTS, True),
+        )
+    )
+    assert resolve(expression, RICH, NOW) == fixed
+    assert resolve(fixed, RICH, NOW) == fixed
+
+
+def test_the_farthest_relative_moments_are_moments() -> None:
+    farthest = condition("seen_at", ["now-36600d", "now+36600d"], "in")
+    assert resolve(farthest, RICH, NOW) == Condition(
+        "seen_at", Operator.IN, [NOW - timedelta(days=36600), NOW + timedelta(days=36600)]
+    )
+
+
+def test_sql_counts_from_the_clock_of_the_database() -> None:
+    assert sql(parse_json({"field": "created_at", "op": "gte", "value": "now-1h"}, FIELDS)) == (
+        "things.created_at >= now() + make_interval(secs=>-3600.0)"
+    )
+
+
+@given(st.datetimes(timezones=st.timezones()), st.datetimes(timezones=st.timezones()))
+def test_dates_sort_as_times_do(one: datetime, other: datetime) -> None:
+    try:
+        texts = date_text(one), date_text(other)
+    except OverflowError:
+        return
+    seconds = [moment.astimezone(UTC).replace(microsecond=0) for moment in (one, other)]
+    assert (texts[0] < texts[1]) == (seconds[0] < seconds[1])
+    assert parse_date(texts[0]) == texts[0]
+
+
+@given(json_like | st.floats() | st.text(alphabet="now+-0123456789mhdwTZ: ", max_size=14))
+def test_any_value_is_read_or_refused(value: Any) -> None:
+    for field in RICH:
+        for op in Operator:
+            try:
+                expression = condition(field, value, op.value)
+            except InvalidValue:
+                continue
+            assert resolve(expression, RICH, NOW) is not None

@@ -16,6 +16,7 @@ MORE = {
     "TURUMBA_API_DATABASE_URL": "postgresql://api:b@localhost/turumba",
     "TURUMBA_COGNITO_CLIENT_SECRET": "c",
     "TURUMBA_MAIL_SMTP_PASSWORD": "m",
+    "TURUMBA_CONTACTS_URL": "mongodb://a:b@localhost/turumba",
 }
 
 

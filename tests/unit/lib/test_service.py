@@ -138,6 +138,32 @@ class TestProcess:
         told = [line for line in lines if line != "WATCHDOG=1"]
         assert told == ["READY=1", "STATUS=Working.", "STOPPING=1", "STATUS=Ending.", "EXTEND_TIMEOUT_USEC=5000000"]
 
+    def test_ends_with_an_error_when_a_part_it_needs_dies(self) -> None:
+        steps = []
+
+        async def part(error: Exception | None) -> None:
+            if error is not None:
+                raise error
+
+        async def body(stop: Stop) -> None:
+            fine = asyncio.create_task(part(None))
+            stop.needs(fine)
+            await fine
+            assert not await stop.wait(0)
+            stop.needs(asyncio.create_task(part(ZeroDivisionError("nobody expected this")), name="counting"))
+            await stop.wait()
+            steps.append("drained")
+
+        before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+        try:
+            with pytest.raises(SystemExit) as ended:
+                run_process(body)
+        finally:
+            signal.signal(signal.SIGTERM, before[0])
+            signal.signal(signal.SIGINT, before[1])
+        assert steps == ["drained"]
+        assert ended.value.code not in (0, None)
+
     async def test_a_loop_that_runs_feeds_the_watchdog(self, receiver: socket.socket) -> None:
         manager = manager_at(receiver, WATCHDOG_USEC="20000")
         manager.working("Working.")

@@ -10,6 +10,7 @@ import tomllib
 from collections import defaultdict
 from pathlib import Path
 
+import click
 import pytest
 
 from app.cli import WORKERS_END_SECONDS
@@ -90,9 +91,11 @@ def test_starts_what_the_project_installs(name: str) -> None:
         assert program.startswith(PROGRAMS)
         assert program.removeprefix(PROGRAMS) in scripts
         if program == f"{PROGRAMS}turumba":
-            command = turumba.commands[arguments[0]]
+            command: click.Command = turumba
+            while isinstance(command, click.Group):
+                command = command.commands[arguments.pop(0)]
             options = {option for parameter in command.params for option in parameter.opts}
-            assert set(arguments[1:]) <= options
+            assert set(arguments) <= options
 
 
 @pytest.mark.parametrize("name", LASTING)

@@ -93,6 +93,24 @@ _OF_CHANNELS = tuple(
 
 # In the order of their references.
 _BY_ACCOUNT = (
+    "opt_out_replies",
+    "opt_out_keywords",
+    "opt_outs",
+    "consent_events",
+    "contact_duplicate_keys",
+    "contact_aliases",
+    "contact_merges",
+    "job_files",
+    "jobs",
+    "group_message_sleepers",
+    "group_message_skips",
+    "group_message_progress",
+    "group_messages",
+    "template_versions",
+    "templates",
+    "contact_groups",
+    "segments",
+    "contact_attributes",
     "events",
     "idempotency_keys",
     "invitations",
@@ -105,8 +123,14 @@ _BY_ACCOUNT = (
 
 _OF_ACCOUNT = tuple(_some(table, "account_id = :account_id") for table in _BY_ACCOUNT)
 
+_OF_THE_STORE = ("contacts", "contact_addresses", "contact_group_members", "contact_activity")
+"""Tables that the store of contacts empties, which may be another database (`ContactStore.purge`)."""
+
 PURGED_TABLES = frozenset(
-    {"messages", "message_attempts", "message_events", "message_parts", "message_retries", *_BY_CHANNEL, *_BY_ACCOUNT}
+    {
+        *("messages", "message_attempts", "message_events", "message_parts", "message_retries"),
+        *(*_OF_THE_STORE, *_BY_CHANNEL, *_BY_ACCOUNT),
+    }
 )
 """Every table whose rows of an account are removed with it."""
 

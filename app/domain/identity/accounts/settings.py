@@ -30,6 +30,15 @@ Sender = Annotated[
         description="Sender of messages for which neither the message nor its channel names one.",
     ),
 ]
+ApprovalAbove = Annotated[
+    int,
+    Meta(
+        ge=0,
+        le=1_000_000_000,
+        description="Group messages to more recipients than this wait until somebody else has approved them.",
+        examples=[1000],
+    ),
+]
 RetentionDays = Annotated[int, Meta(ge=1, le=3650, description="Days that messages are kept.")]
 Language = Annotated[
     str,
@@ -65,6 +74,7 @@ class AccountSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     quiet_hours: QuietHours | None = None
     retention_days: RetentionDays | None = None
     language: Language | None = None
+    group_message_approval_above: ApprovalAbove | None = None
 
 
 class QuietHoursPatch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -84,6 +94,7 @@ class SettingsPatch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     quiet_hours: QuietHoursPatch | UnsetType | None = UNSET
     retention_days: RetentionDays | UnsetType | None = UNSET
     language: Language | UnsetType | None = UNSET
+    group_message_approval_above: ApprovalAbove | UnsetType | None = UNSET
 
 
 class SendingDefaults(msgspec.Struct, frozen=True):

@@ -45,7 +45,7 @@ class AuditTrail:
         singular, e.g. `api_key`. `before` and `after` are what the resource's route shows: never a stored row, never a
         struct that carries a secret. `masked` names secrets that were replaced: the log shows that, not them.
         """
-        actor = by or self._actor()
+        actor = by or self.actor
         await insert_entry(
             self._session,
             AuditEntry(
@@ -65,7 +65,9 @@ class AuditTrail:
             ),
         )
 
-    def _actor(self) -> ActorOut:
+    @property
+    def actor(self) -> ActorOut:
+        """Whoever is asking."""
         if self._caller is None:
             return ActorOut("system", None, "turumba")
         kind: ActorType = "api_key" if self._caller.api_key_id is not None else "user"
