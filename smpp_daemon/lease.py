@@ -125,18 +125,15 @@ class Leases:
         while True:
             try:
                 connection = await self._database.connect_raw()
-                self._connection = connection
                 gone = asyncio.Event()
                 connection.add_termination_listener(lambda _, gone=gone: gone.set())
-                await connection.fetchrow(_NOTICE_DEATH, timeout=STATEMENT_SECONDS)
-                await connection.fetchval("SELECT pg_advisory_lock_shared($1, $2)", *MEMBERS, timeout=STATEMENT_SECONDS)
-                await self._survey(connection)
+                await self._join(connection)
                 failures = 0
                 self._ready()
                 await self._until_lost(connection, gone)
             except CONNECTION_ERRORS as error:
                 log.warning("leases are not possible", reason=str(error) or type(error).__name__)
-            await self._drop()
+            self._drop()
             failures += 1
             await asyncio.sleep(backoff(failures, most=3.0))
 
@@ -147,6 +144,17 @@ class Leases:
         if connection is not None:
             with suppress(*CONNECTION_ERRORS):
                 await connection.close(timeout=STATEMENT_SECONDS)
+
+    async def _join(self, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+        try:
+            await connection.fetchrow(_NOTICE_DEATH, timeout=STATEMENT_SECONDS)
+            await connection.fetchval("SELECT pg_advisory_lock_shared($1, $2)", *MEMBERS, timeout=STATEMENT_SECONDS)
+            await self._survey(connection)
+        except BaseException:
+            connection.terminate()
+            raise
+        # Not before: whoever asks for a lease meanwhile would find it busy, and end it.
+        self._connection = connection
 
     async def _until_lost(self, connection: "asyncpg.Connection[asyncpg.Record]", gone: asyncio.Event) -> None:
         while not gone.is_set():
@@ -190,12 +198,12 @@ class Leases:
                 connection.terminate()
                 return False
 
-    async def _drop(self) -> None:
+    def _drop(self) -> None:
         connection, self._connection = self._connection, None
         if self._held:
             log.warning("leases lost", channels=len(self._held))
         self._held.clear()
         self._settled_at = asyncio.get_running_loop().time() + REJOIN_SECONDS
         self._lost()
-        if connection is not None and not connection.is_closed():
+        if connection is not None:
             connection.terminate()

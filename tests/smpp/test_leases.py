@@ -16,7 +16,7 @@ from app.lib.db import Database
 from app.lib.tasks import end_tasks
 from app.settings import Settings
 from smpp_daemon.daemon import Daemon
-from smpp_daemon.lease import Leases
+from smpp_daemon.lease import MEMBERS, Leases
 from smpp_daemon.sharing import Balance, Peers, Sharing, share
 from smpp_daemon.simulator import Script, Simulator, SimulatorSettings
 from tests.smpp.daemon_harness import QUICK, World, bound, daemon_settings, eventually, running
@@ -205,6 +205,38 @@ async def test_a_survey_between_the_farewell_of_postgresql_and_the_end_of_its_co
             await leases.close()
             await database.close()
             await direct.close()
+
+
+async def test_a_lease_asked_for_while_the_connection_is_being_set_up(daemon_config: Settings) -> None:
+    """It is not given, and the set-up goes on undisturbed."""
+    ready = asyncio.Event()
+    database = Database(daemon_config.database.url, process="early")
+    blocker = await asyncpg.connect(daemon_config.database.url)
+    leases = Leases(database, ready=ready.set, lost=lambda: None, sharing=SWIFT)
+    await blocker.fetchval("SELECT pg_advisory_lock($1, $2)", *MEMBERS)
+    running = asyncio.create_task(leases.run())
+    try:
+        async with asyncio.timeout(30):
+            while not (
+                waiting := await blocker.fetchval(
+                    "SELECT pid FROM pg_locks JOIN pg_database d ON d.oid = database "
+                    "WHERE NOT granted AND d.datname = current_database() AND classid = $1 AND objid = $2",
+                    *MEMBERS,
+                )
+            ):
+                await asyncio.sleep(0.01)
+        assert not await leases.acquire(UUID(int=7))
+        assert not leases.connected
+        await blocker.fetchval("SELECT pg_advisory_unlock($1, $2)", *MEMBERS)
+        async with asyncio.timeout(30):
+            await ready.wait()
+        assert leases.peers.own == waiting
+        assert await leases.acquire(UUID(int=7))
+    finally:
+        await end_tasks(running)
+        await leases.close()
+        await database.close()
+        await blocker.close()
 
 
 async def test_two_channels_may_use_the_same_login(worlds: list[World], daemon_config: Settings) -> None:
