@@ -1,16 +1,15 @@
 """`turumba accounts`: the tenants of this installation, for its operator."""
 
-import asyncio
 import sys
 from collections.abc import Awaitable, Callable
 from datetime import datetime
-from typing import TypeVar
 from uuid import UUID
 
 import click
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.cli_work import in_one_transaction
 from app.domain.identity.accounts.lifecycle import AccountStates
 from app.domain.identity.accounts.overview import AccountOverview, overview
 from app.domain.identity.accounts.repository import list_all_accounts, read_account
@@ -20,12 +19,7 @@ from app.domain.identity.audit.service import AuditTrail
 from app.domain.identity.models import Account
 from app.domain.identity.schemas import Origin
 from app.lib.clock import utc_now
-from app.lib.db import Database
-from app.lib.errors import AppError
 from app.lib.ids import new_id
-from app.settings import settings_for
-
-T = TypeVar("T")
 
 PAGE = 500
 
@@ -77,7 +71,7 @@ def show_list(below: UUID | None, status: str | None, as_json: bool) -> None:
                 return
             after = page[-1].id
 
-    _run(body)
+    in_one_transaction("accounts", body)
 
 
 @accounts.command()
@@ -89,7 +83,7 @@ def show(account: UUID, as_json: bool) -> None:
     async def body(session: AsyncSession) -> AccountOverview:
         return await overview(session, await _find(session, account))
 
-    shown = _run(body)
+    shown = in_one_transaction("accounts", body)
     click.echo(msgspec.json.encode(shown).decode() if as_json else _sheet(shown))
 
 
@@ -98,7 +92,7 @@ def show(account: UUID, as_json: bool) -> None:
 @_as_json
 def suspend(account: UUID, as_json: bool) -> None:
     """Suspend ACCOUNT and all accounts below it. Every process knows at once; doing it twice is doing it once."""
-    done = _run(lambda session: _move(session, account, AccountStates.suspend))
+    done = in_one_transaction("accounts", lambda session: _move(session, account, AccountStates.suspend))
     click.echo(msgspec.json.encode(done).decode() if as_json else f"{done.name} is suspended.")
 
 
@@ -107,7 +101,7 @@ def suspend(account: UUID, as_json: bool) -> None:
 @_as_json
 def resume(account: UUID, as_json: bool) -> None:
     """Let ACCOUNT go on, and those below it that nothing else suspends. What waited is sent."""
-    done = _run(lambda session: _move(session, account, AccountStates.resume))
+    done = in_one_transaction("accounts", lambda session: _move(session, account, AccountStates.resume))
     if as_json:
         click.echo(msgspec.json.encode(done).decode())
     elif done.suspended:
@@ -131,23 +125,6 @@ async def _find(session: AsyncSession, account_id: UUID) -> Account:
     if account is None:
         sys.exit(f"There is no account {account_id}.")
     return account
-
-
-def _run(body: Callable[[AsyncSession], Awaitable[T]]) -> T:
-    settings = settings_for("accounts")
-
-    async def run() -> T:
-        database = Database(settings.database.url, process="accounts", pool_size=1)
-        try:
-            async with database.unit_of_work() as session:
-                return await body(session)
-        finally:
-            await database.close()
-
-    try:
-        return asyncio.run(run())
-    except AppError as error:
-        sys.exit(f"Not done: {error.detail}")
 
 
 def _line_of(account: Account) -> AccountLine:

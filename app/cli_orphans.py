@@ -1,7 +1,5 @@
 """`turumba orphans`: receipts that belong to no message, for an operator of this platform."""
 
-import asyncio
-import sys
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 from uuid import UUID
@@ -10,6 +8,7 @@ import click
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.cli_work import in_one_transaction
 from app.domain.messages.orphans import (
     MOST,
     Orphan,
@@ -19,10 +18,7 @@ from app.domain.messages.orphans import (
     list_orphans,
     replay_orphans,
 )
-from app.lib.db import Database
-from app.lib.errors import Unavailable
 from app.lib.ids import new_id
-from app.settings import settings_for
 
 T = TypeVar("T")
 
@@ -44,7 +40,7 @@ def show(channel: UUID | None, account: UUID | None, most: int, parked: bool, as
     async def body(session: AsyncSession) -> list[Orphan]:
         return await list_orphans(session, channel_id=channel, account_id=account, parked_too=parked, most=most)
 
-    for each in _run(body):
+    for each in in_one_transaction("orphans", body):
         click.echo(msgspec.json.encode(each).decode() if as_json else _line(each))
 
 
@@ -53,7 +49,7 @@ def show(channel: UUID | None, account: UUID | None, most: int, parked: bool, as
 @click.option("--channel", type=click.UUID, help="All orphans of a channel.")
 def replay(ids: Sequence[UUID], channel: UUID | None) -> None:
     """Look receipts up again: those that find their message now are applied, the others stay."""
-    replayed = _run(lambda session: _each_set(session, ids, channel, _replay))
+    replayed = in_one_transaction("orphans", lambda session: _each_set(session, ids, channel, _replay))
     matched = sum(each.matched for each in replayed)
     click.echo(f"{matched} found their message, {sum(each.unmatched for each in replayed)} did not.")
 
@@ -63,7 +59,8 @@ def replay(ids: Sequence[UUID], channel: UUID | None) -> None:
 @click.option("--channel", type=click.UUID, help="All orphans of a channel.")
 def forget(ids: Sequence[UUID], channel: UUID | None) -> None:
     """Remove receipts for good."""
-    click.echo(f"{sum(_run(lambda session: _each_set(session, ids, channel, forget_orphans)))} receipts are forgotten.")
+    forgotten = in_one_transaction("orphans", lambda session: _each_set(session, ids, channel, forget_orphans))
+    click.echo(f"{sum(forgotten)} receipts are forgotten.")
 
 
 async def _replay(session: AsyncSession, ids: Sequence[UUID]) -> Replayed:
@@ -86,23 +83,6 @@ async def _each_set(
         after = Position(page[-1].parked_at, page[-1].id)
         done.append(await work(session, [each.id for each in page]))
     return done
-
-
-def _run(body: Callable[[AsyncSession], Awaitable[T]]) -> T:
-    settings = settings_for("orphans")
-
-    async def run() -> T:
-        database = Database(settings.database.url, process="orphans", pool_size=1)
-        try:
-            async with database.unit_of_work() as session:
-                return await body(session)
-        finally:
-            await database.close()
-
-    try:
-        return asyncio.run(run())
-    except Unavailable as error:
-        sys.exit(f"Not done: {error}")
 
 
 def _line(each: Orphan) -> str:

@@ -91,6 +91,8 @@ class BindSlots:
                 await self._until_lost(gone)
             except CONNECTION_ERRORS as error:
                 log.warning("binds cannot be counted", reason=str(error) or type(error).__name__)
+            # One that failed while it lived would keep its slots beside the next one.
+            self._drop()
             failures += 1
             await asyncio.sleep(backoff(failures, most=3.0))
 
@@ -101,6 +103,11 @@ class BindSlots:
         if connection is not None:
             with suppress(*CONNECTION_ERRORS):
                 await connection.close(timeout=STATEMENT_SECONDS)
+
+    def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.terminate()
 
     async def _try(self, smpp_account_id: UUID, number: int) -> bool:
         if self._connection is None:

@@ -66,14 +66,15 @@ class ChannelRecord(msgspec.Struct, frozen=True, kw_only=True):
         return self.status is ChannelStatus.PAUSED or self.suspended
 
 
-class _Tenant(msgspec.Struct, frozen=True):
-    """What of its account decides about a channel."""
+class ChannelOwner(msgspec.Struct, frozen=True):
+    """What of its account decides about a channel: whether nothing is sent, the country of its numbers, its sender."""
 
     suspended: bool
-    settings: dict[str, Any]
+    country: str | None
+    sender: str | None
 
 
-def record_of(channel: Channel, tenant: _Tenant) -> ChannelRecord:
+def record_of(channel: Channel, owner: ChannelOwner) -> ChannelRecord:
     """A row → its record; raises `UnreadableChannelError`."""
     connector = registry.get(channel.type)
     if connector is None:
@@ -83,22 +84,26 @@ def record_of(channel: Channel, tenant: _Tenant) -> ChannelRecord:
     except msgspec.ValidationError as error:
         raise UnreadableChannelError(f"channel {channel.id}: {error}") from error
     rate = channel.rate or {}
-    defaults = sending_defaults(tenant.settings)
     return ChannelRecord(
         id=channel.id,
         account_id=channel.account_id,
         type=channel.type,
         name=channel.name,
         config=config,
-        default_from=getattr(config, "default_from", None) or defaults.sender,
+        default_from=getattr(config, "default_from", None) or owner.sender,
         rate_per_second=float(rate["per_second"]) if rate else None,
         burst=rate.get("burst"),
         status=ChannelStatus(channel.status),
         deleted=channel.deleted_at is not None,
         version=channel.updated_at,
-        default_country=defaults.country,
-        suspended=tenant.suspended,
+        default_country=owner.country,
+        suspended=owner.suspended,
     )
+
+
+def _owner(suspended: bool, settings: dict[str, Any]) -> ChannelOwner:
+    defaults = sending_defaults(settings)
+    return ChannelOwner(suspended, defaults.country, defaults.sender)
 
 
 ChangeCallback = Callable[[UUID | None], None]
@@ -168,7 +173,7 @@ class ChannelDirectory:
         records = []
         for channel, suspended, settings in rows:
             try:
-                records.append(record_of(channel, _Tenant(suspended, settings)))
+                records.append(record_of(channel, _owner(suspended, settings)))
             except UnreadableChannelError as error:
                 log.error("channel left out", channel_id=str(channel.id), reason=str(error))
         return records
@@ -255,7 +260,7 @@ class ChannelDirectory:
         statement = Scope(account_id).select(Channel).where(Channel.id == channel_id)
         async with self._database.reading(account_id) as session:
             row = (await session.execute(_with_tenant(statement))).one_or_none()
-        return None if row is None else record_of(row[0], _Tenant(row[1], row[2]))
+        return None if row is None else record_of(row[0], _owner(row[1], row[2]))
 
     def _committed(self, session: AsyncSession) -> None:
         if all_were_announced(session):

@@ -4,15 +4,13 @@ At most one for each address and set in `REPLY_SECONDS`, so that two machines do
 """
 
 from collections.abc import Sequence
-from typing import Any
 from uuid import UUID
 
 import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.domain.channels.directory import ChannelRecord
-from app.domain.channels.states import ChannelStatus
+from app.domain.channels.directory import ChannelOwner, ChannelRecord, UnreadableChannelError, record_of
 from app.domain.messages.events import Lane
 from app.domain.messages.repository import NewMessage, dispatch_rows, insert_messages
 from app.domain.messages.sms import count_text
@@ -21,7 +19,6 @@ from app.domain.opt_outs.places import Place
 from app.domain.outbox.repository import insert_outbox
 from app.lib.ids import NewId, time_of
 from app.lib.logging import get_logger
-from connectors import registry
 
 log = get_logger(__name__)
 
@@ -98,27 +95,10 @@ def _message(channel: ChannelRecord, reply: Reply, message_id: UUID) -> NewMessa
 def _record(place: Place) -> ChannelRecord | None:
     """The channel as what sends it needs it; None when nothing is sent on it."""
     channel, tenant = place.channel, place.tenant
-    connector = registry.get(channel.type)
-    if connector is None or channel.deleted_at is not None or tenant.suspended:
+    if channel.deleted_at is not None or tenant.suspended:
         return None
     try:
-        config = msgspec.convert(channel.config, connector.config_type)
-    except msgspec.ValidationError as error:
+        return record_of(channel, ChannelOwner(tenant.suspended, tenant.country, tenant.sender))
+    except UnreadableChannelError as error:
         log.error("a keyword is not answered", channel_id=str(channel.id), reason=str(error))
         return None
-    rate: dict[str, Any] = channel.rate or {}
-    return ChannelRecord(
-        id=channel.id,
-        account_id=channel.account_id,
-        type=channel.type,
-        name=channel.name,
-        config=config,
-        default_from=getattr(config, "default_from", None) or tenant.sender,
-        rate_per_second=float(rate["per_second"]) if rate else None,
-        burst=rate.get("burst"),
-        status=ChannelStatus(channel.status),
-        deleted=False,
-        version=channel.updated_at,
-        default_country=tenant.country,
-        suspended=False,
-    )
