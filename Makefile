@@ -3,6 +3,9 @@
 PYTHON := .venv/bin/python
 TYPED := app connectors smpp_daemon scheduler migrations deploy tests bench
 
+# Compiling all modules anew in each of hundreds of processes would be most of what they do.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help setup run demo test lint typecheck fmt lock stop clean bench soak fuzz-smpp fuzz-api
 
 help: ## list the targets

@@ -115,7 +115,8 @@ make_environment() {
         .boot/bin/uv venv -q --clear --python "$python" .venv
     fi
     rm -f "$STAMP"
-    .boot/bin/uv pip sync -q --python .venv/bin/python --require-hashes requirements.lock &&
+    # Compiled once, here: dozens of processes are started from it.
+    .boot/bin/uv pip sync -q --compile-bytecode --python .venv/bin/python --require-hashes requirements.lock &&
         .boot/bin/uv pip install -q --python .venv/bin/python --no-build-isolation --no-deps -e . ||
         fail "Installing the locked packages for $(.venv/bin/python --version) failed (see above)." \
             "Without a network nothing can be fetched; with a very new Python, try an older one: TURUMBA_PYTHON=python3.12 make run"
