@@ -6,7 +6,7 @@ from collections.abc import Callable
 from uuid import UUID
 
 from app.domain.messages.events import Lane
-from app.domain.messages.handover import Claim, Handover
+from app.domain.messages.handover import Claim, ClaimInDoubt, Doubt, Handover
 from app.lib.errors import Unavailable
 from app.lib.logging import get_logger
 from app.lib.service import backoff
@@ -162,10 +162,13 @@ class Claimer:
     async def _claim(self, items: list[Item]) -> list[Claim] | None:
         messages = [item.message for item in items]
         failures = 0
+        doubt: Doubt | None = None
         while True:
             try:
-                return await self._handover.claim(self._account_id, self._channel_id, messages)
+                return await self._handover.claim(self._account_id, self._channel_id, messages, doubt)
             except Unavailable as error:
+                if isinstance(error, ClaimInDoubt):
+                    doubt = error.doubt
                 failures += 1
                 log.warning("cannot claim", reason=error.detail, messages=len(messages))
             except Exception:

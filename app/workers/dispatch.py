@@ -27,7 +27,7 @@ from app.domain.messages.events import (
     decode_dispatch,
     encode,
 )
-from app.domain.messages.handover import Handover, Verdict
+from app.domain.messages.handover import Claim, ClaimInDoubt, Doubt, Handover, Verdict
 from app.lib.broker import RESULTS_QUEUE, Outgoing, Publisher, Topology, dispatch_queue
 from app.lib.db import Database
 from app.lib.errors import Unavailable
@@ -171,7 +171,7 @@ class Dispatcher:
     async def _send_some(
         self, batch: DispatchBatch, channel: ChannelRecord | None, messages: list[DispatchMessage]
     ) -> None:
-        claims = await self._handover.claim(batch.account_id, batch.channel_id, messages)
+        claims = await self._claim(batch, messages)
         now = time.time()
         results = [
             SubmitResult(
@@ -201,6 +201,19 @@ class Dispatcher:
                     inbound += self._inbound(outcome)
                 dispatched.labels(channel.type if channel else "deleted", results[-1].outcome.value).inc()
         await self._report(ResultBatch(self._new_id(), batch.account_id, batch.channel_id, results, receipts, inbound))
+
+    async def _claim(self, batch: DispatchBatch, messages: list[DispatchMessage]) -> list[Claim]:
+        doubt: Doubt | None = None
+        failures = 0
+        while True:
+            try:
+                return await self._handover.claim(batch.account_id, batch.channel_id, messages, doubt)
+            except Unavailable as error:
+                doubt = error.doubt if isinstance(error, ClaimInDoubt) else doubt
+                if doubt is None or self._stop.requested:
+                    raise
+                failures += 1
+                await self._stop.wait(backoff(failures, most=5.0))
 
     async def _call(self, channel: ChannelRecord | None, requests: Sequence[SendRequest]) -> Sequence[SendOutcome]:
         connector = connectors.registry.get(channel.type) if channel is not None else None

@@ -9,7 +9,6 @@ import asyncpg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import make_url
 
 from app.domain.messages.events import Outcome
 from app.lib.db import Database
@@ -19,9 +18,9 @@ from smpp_daemon.daemon import Daemon
 from smpp_daemon.lease import MEMBERS, Leases
 from smpp_daemon.sharing import Balance, Peers, Sharing, share
 from smpp_daemon.simulator import Script, Simulator, SimulatorSettings
+from tests.database_door import DatabaseDoor
 from tests.smpp.daemon_harness import QUICK, World, bound, daemon_settings, eventually, running
 from tests.smpp.fleet import daemons_there_are, fleet, serving
-from tests.smpp.slow_farewell import SlowFarewell
 from tests.smpp.test_daemon_process import smppd
 
 SWIFT = Sharing(survey=0.1, settle=0.3, between=0.05, keep_off=5.0)
@@ -180,11 +179,8 @@ async def test_a_survey_between_the_farewell_of_postgresql_and_the_end_of_its_co
 ) -> None:
     """PostgreSQL says goodbye to an idle connection, and the connection ends only later: nothing begins then."""
     surveyed = asyncio.Event()
-    server = make_url(daemon_config.database.url)
-    async with SlowFarewell(str(server.host), int(server.port or 0)) as door:
-        database = Database(
-            server.set(host="127.0.0.1", port=door.port).render_as_string(hide_password=False), process="slow"
-        )
+    async with DatabaseDoor(daemon_config.database.url, linger=1.0) as door:
+        database = Database(door.url, process="slow")
         direct = await asyncpg.connect(daemon_config.database.url)
         leases = Leases(database, ready=surveyed.set, lost=lambda: None, sharing=SWIFT)
         running = asyncio.create_task(leases.run())

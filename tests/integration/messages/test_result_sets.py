@@ -10,13 +10,15 @@ import pytest
 from sqlalchemy import text
 
 from app.domain.messages.events import DispatchMessage, Outcome, Receipt, ReceiptStatus, ResultBatch, SubmitResult
-from app.domain.messages.handover import Handover, Verdict
+from app.domain.messages.handover import ClaimInDoubt, Doubt, Handover, Verdict
 from app.domain.messages.people import NO_PEOPLE
 from app.domain.messages.results import apply_results
+from app.lib.db import Database
 from app.lib.ids import new_id
 from app.lib.service import Stop
 from app.workers import results as consumer
 from app.workers.results import ResultLines
+from tests.database_door import DatabaseDoor
 from tests.integration.messages.bench import Bench, receipt, sent
 
 
@@ -120,13 +122,48 @@ async def test_the_parts_of_a_message_are_shown_with_what_became_of_it(bench: Be
     assert await bench.status(several) == "delivered"
 
 
+def wanted(message: UUID, attempt: int) -> DispatchMessage:
+    return DispatchMessage(message.bytes, attempt, "+251911000100", None, "Hello", None, None)
+
+
+@pytest.mark.parametrize("heard", [True, False])
+async def test_a_claim_whose_commit_was_not_answered(bench: Bench, database_url: str, heard: bool) -> None:
+    """Whether it was stored or not: whoever asked has it in the end, and nobody else."""
+    one, another, settled = [await bench.message() for _ in range(3)]
+    await bench.apply(results=[sent(settled, new_id().hex)])
+    asked = [wanted(one, 1), wanted(settled, 1), wanted(another, 2)]
+    async with DatabaseDoor(database_url) as door:
+        database = Database(door.url, process="test-doubt", pool_size=1)
+        handover = Handover(database)
+        door.end_at(b"COMMIT", heard=heard)
+        with pytest.raises(ClaimInDoubt) as raised:
+            await handover.claim(bench.account_id, bench.channel_id, asked)
+        # The second time as well.
+        door.end_at(b"COMMIT", heard=heard)
+        with pytest.raises(ClaimInDoubt) as again:
+            await handover.claim(bench.account_id, bench.channel_id, asked, raised.value.doubt)
+        claims = await handover.claim(bench.account_id, bench.channel_id, asked, again.value.doubt)
+        await database.close()
+    expected = [Verdict.CLAIMED, Verdict.SETTLED, Verdict.CLAIMED]
+    assert [claim.verdict for claim in claims] == expected
+    handover = Handover(bench.database)
+    claims = await handover.claim(bench.account_id, bench.channel_id, asked)
+    assert [claim.verdict for claim in claims] == [Verdict.TAKEN, Verdict.SETTLED, Verdict.TAKEN]
+
+
+async def test_a_doubt_about_what_somebody_else_has_claimed(bench: Bench) -> None:
+    """It says nothing: another process has sent it, or will."""
+    message = await bench.message()
+    handover = Handover(bench.database)
+    claims = await handover.claim(bench.account_id, bench.channel_id, [wanted(message, 1)])
+    doubt = Doubt(claims, transaction=3)
+    claims = await handover.claim(bench.account_id, bench.channel_id, [wanted(message, 1)], doubt)
+    assert [claim.verdict for claim in claims] == [Verdict.TAKEN]
+
+
 async def test_claims_of_several_attempts_at_once(bench: Bench) -> None:
     first, second, settled, outdated = [await bench.message() for _ in range(4)]
     handover = Handover(bench.database)
-
-    def wanted(message: UUID, attempt: int) -> DispatchMessage:
-        return DispatchMessage(message.bytes, attempt, "+251911000100", None, "Hello", None, None)
-
     assert [each.verdict for each in await handover.claim(bench.account_id, bench.channel_id, [wanted(first, 1)])] == [
         Verdict.CLAIMED
     ]
