@@ -24,11 +24,9 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "app.api": (*LIB, "app.domain", "app.api", "connectors"),
     "app.workers": (*LIB, "app.domain", "app.workers", "connectors"),
     "app.main": ("app",),
-    "app.cli": ("app",),
-    "app.cli_work": LIB,
-    "app.cli_accounts": (*LIB, "app.cli_work", "app.domain"),
-    "app.cli_contacts": (*LIB, "app.domain"),
-    "app.cli_orphans": (*LIB, "app.cli_work", "app.domain"),
+    "app.cli": ("app.commands",),
+    "app.commands": (*LIB, "app.domain", "app.commands"),
+    "app.commands.worker": (*LIB, "app.workers"),
     "scheduler": (*LIB, "app.domain", "scheduler"),
     "connectors": ("connectors",),
     "smpp_daemon": (*LIB, *SENDER_VIEW, "connectors.contract", "connectors.sms_text", "connectors.smpp", "smpp_daemon"),
@@ -86,7 +84,7 @@ def test_nobody_imports_a_main() -> None:
     wrong = [
         f"{module} imports {imported}"
         for module, path in sources(*PACKAGES)
-        if module not in ("app.cli", "smpp_daemon.smppctl.__main__")
+        if module not in ("app.commands.worker", "smpp_daemon.smppctl.__main__")
         for imported in imports(path)
         if imported.partition(".")[0] in PACKAGES and imported.endswith(".main")
     ]

@@ -20,7 +20,7 @@ SILENCE_SECONDS = 5.0
 """After so long a comment says that the stream is alive, so that no proxy takes it for dead."""
 
 LONGEST_SECONDS = 15.0
-"""Shorter than what a process that ends waits for its requests (`app.cli.WORKERS_END_SECONDS`)."""
+"""Shorter than what a process that ends waits for its requests (`app.commands.api.WORKERS_END_SECONDS`)."""
 
 RETRY_MILLISECONDS = 200
 """How soon a client comes back after that."""

@@ -13,8 +13,8 @@ from pathlib import Path
 import click
 import pytest
 
-from app.cli import WORKERS_END_SECONDS
 from app.cli import main as turumba
+from app.commands.api import WORKERS_END_SECONDS
 from app.lib.environment import variable_names
 from app.settings import PREFIX, SECRETS, Settings, SmppdSettings, read_settings
 from smpp_daemon.main import UNBIND_SECONDS
@@ -93,7 +93,9 @@ def test_starts_what_the_project_installs(name: str) -> None:
         if program == f"{PROGRAMS}turumba":
             command: click.Command = turumba
             while isinstance(command, click.Group):
-                command = command.commands[arguments.pop(0)]
+                found = command.get_command(click.Context(command), arguments.pop(0))
+                assert found is not None, line
+                command = found
             options = {option for parameter in command.params for option in parameter.opts}
             assert set(arguments) <= options
 

@@ -8,7 +8,7 @@ import click
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.cli_work import in_one_transaction
+from app.commands.transaction import in_one_transaction
 from app.domain.messages.orphans import (
     MOST,
     Orphan,

@@ -9,7 +9,7 @@ import click
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.cli_work import in_one_transaction
+from app.commands.transaction import in_one_transaction
 from app.domain.identity.accounts.lifecycle import AccountStates
 from app.domain.identity.accounts.overview import AccountOverview, overview
 from app.domain.identity.accounts.repository import list_all_accounts, read_account

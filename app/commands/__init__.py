@@ -1,0 +1,1 @@
+"""The commands of `turumba`, each loaded only when it is called."""
