@@ -301,7 +301,3 @@ async def test_the_largest_calls(opened: Opened, account: Account, store: Contac
     assert await store.ids(where("first_name", "Same"), None, number) == ids
     assert sorted(await store.delete(ids)) == ids
     assert await store.group_sizes([ONE]) == {ONE: 0}
-
-
-async def test_a_store_answers(opened: Opened) -> None:
-    await opened.stores.ping()
